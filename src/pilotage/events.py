@@ -1,0 +1,241 @@
+"""What happens, as frozen values that turn into JSON; the command line and the dashboard render them.
+
+Nothing in the core prints. Whoever calls the core passes an `Emit`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The root of all events. ``at``: Unix seconds."""
+
+    at: float = field(default_factory=time.time)
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"event": "ClassName", "at": …, …}``."""
+        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {"event": type(self).__name__, **values}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The `Emit` of a caller that does not care."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTaken(Event):
+    """The deploy lock is ours. ``took_over`` names the owner whose lease had expired."""
+
+    owner: str
+    token: int
+    took_over: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseWaiting(Event):
+    """Somebody else holds the deploy lock; we wait."""
+
+    owner: str
+    reason: str
+    doing: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(Event):
+    """The plan that is about to run (the same object that ``pilotage plan --json`` prints)."""
+
+    plan: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    """Step ``index`` (from 0) of ``total`` began."""
+
+    index: int
+    total: int
+    step: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished(Event):
+    """The step is done. ``seconds``: how long it took."""
+
+    index: int
+    total: int
+    step: str
+    kind: str
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed(Event):
+    """The step failed, with the error as it will be told."""
+
+    index: int
+    total: int
+    step: str
+    kind: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfStarted(Event):
+    """A migration half began. ``statements``: how many it has in all, ``done`` from an earlier run."""
+
+    half: str
+    name: str
+    statements: int
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfStatement(Event):
+    """Statement ``number`` (from 1) of a half was run."""
+
+    half: str
+    number: int
+    statements: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfRetried(Event):
+    """A lock was not granted within ``lock_timeout``; the whole transaction is tried again."""
+
+    half: str
+    attempt: int
+    wait: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfFinished(Event):
+    """A migration half is applied."""
+
+    half: str
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillProgress(Event):
+    """A batch was committed. ``rows``: changed so far; ``fraction`` 0…1 and ``eta`` s where known."""
+
+    version: str
+    rows: int
+    rate: float
+    fraction: float | None = None
+    eta: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceStarted(Event):
+    """An instance was started."""
+
+    instance: str
+    role: str
+    host: str
+    release: str
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceHealthy(Event):
+    """An instance passed its check after ``seconds``."""
+
+    instance: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceStopped(Event):
+    """An instance has ended. ``killed``: it did not end within its grace."""
+
+    instance: str
+    seconds: float
+    killed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched(Event):
+    """Every host confirmed the new route. ``skew_ms``: first to last confirmation, all hosts."""
+
+    release: str
+    hosts: tuple[str, ...]
+    skew_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained(Event):
+    """No request is in flight at the old instances, or the limit was reached (``left`` > 0)."""
+
+    host: str
+    seconds: float
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractHeld(Event):
+    """Contract halves stay pending, and why."""
+
+    halves: tuple[str, ...]
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRan(Event):
+    """A command ran on a host; secrets in ``argv`` are masked. A person can run it by hand."""
+
+    host: str
+    argv: tuple[str, ...]
+    seconds: float
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Event):
+    """A line of a command's, or an instance's, own output."""
+
+    source: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Event):
+    """Something worth a line. ``level``: ``info`` or ``warning``."""
+
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
+    """The command is over. ``outcome``: done, failed, aborted, interrupted."""
+
+    verb: str
+    outcome: str
+    seconds: float
+    detail: str = ""

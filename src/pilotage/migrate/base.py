@@ -1,0 +1,122 @@
+"""The schema protocol: what the executor needs of the application's database, for one stream.
+
+Implemented by `pilotage.migrate.runner` (a real database) and `pilotage.migrate.none` (a service
+without one); the property tests bring a model of their own.
+
+Every mutation here happens under the migration lock, which is polled and lives in the session that
+runs the DDL, and after the lease token was compared under that lock. So whatever a deployer that
+lost its lease had in flight is over before the next one looks, and what it had not begun is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from pilotage.events import Emit
+from pilotage.migrate.migration import Migration
+from pilotage.model import Applied, Half, HalfRef, Intent, Registration, SchemaView
+
+
+class Schema(Protocol):
+    """One stream's schema and what pilotage keeps beside it."""
+
+    async def prepare(self) -> None:
+        """Create the database where it is missing, and pilotage's own tables. Idempotent.
+
+        Raises
+        ------
+        DatabaseUnavailable, PoolerUnsafe
+            Nothing was changed.
+        """
+        ...
+
+    async def view(self) -> SchemaView:
+        """What the database says of itself. ``exists=False`` when it, or our tables, are missing.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            It cannot be asked.
+        """
+        ...
+
+    async def claim(self, *, token: int) -> None:
+        """Wait for the migration lock, then raise the fence to ``token``: lower ones are refused."""
+        ...
+
+    async def apply(
+        self,
+        migration: Migration,
+        half: Half,
+        *,
+        release: str | None,
+        token: int,
+        emit: Emit,
+        fresh: bool = False,
+    ) -> None:
+        """Run a half, once: return at once when its row says that it is applied.
+
+        An expand half with a backfill is left unfinished, for `backfill` to finish. The intent of a
+        contract half is taken back in the transaction that finishes it. ``fresh``: the half of a
+        squash also leaves the row of a contract half (see `Migrations.ships`).
+
+        Raises
+        ------
+        HalfFailed, LockUnavailable, AmbiguousOutcome, LeaseLost
+            ``state`` says how much of the half is applied.
+        """
+        ...
+
+    async def backfill(self, migration: Migration, *, final: bool, token: int, emit: Emit) -> None:
+        """Run the backfill in batches until it changes no row, and finish the expand half.
+
+        ``final``: the second run, before the contract half, when no old code is left.
+
+        Raises
+        ------
+        HalfFailed, NotConverging, LeaseLost
+            The cursor stays; the next run resumes.
+        """
+        ...
+
+    async def verify(self, migration: Migration) -> None:
+        """Run the ``-- verify`` queries; raises `VerifyFailed` with the first rows when any returns."""
+        ...
+
+    async def adopt(self, migration: Migration, *, release: str | None, token: int) -> None:
+        """Record a squash as applied, because all that it replaces is."""
+        ...
+
+    async def mark(
+        self, migration: Migration, half: Half, *, release: str | None, token: int
+    ) -> None:
+        """Record a half as applied because a person says so (``how = marked``)."""
+        ...
+
+    async def revert(self, migration: Migration, *, token: int, emit: Emit) -> None:
+        """Run the ``-- down`` section and delete the row of the expand half."""
+        ...
+
+    async def intend(self, intents: Iterable[Intent], *, token: int) -> None:
+        """Write intents, committed: from now on a start that they would break refuses itself."""
+        ...
+
+    async def withdraw(self, refs: Iterable[HalfRef], *, token: int) -> None:
+        """Take intents back."""
+        ...
+
+    async def register(self, registration: Registration) -> Applied:
+        """Commit the registration, *then* read what is announced: applied halves and intents.
+
+        The order is what makes the start gate safe. The caller judges, and deregisters on refusal.
+        """
+        ...
+
+    async def deregister(self, instances: Iterable[str]) -> None:
+        """Delete the registrations of instances that are known to have ended."""
+        ...
+
+    async def open(self, versions: Iterable[str], *, token: int) -> None:
+        """Record that new data of these ``new-data=breaks-old`` versions may be written from now on."""
+        ...

@@ -1,0 +1,126 @@
+"""One migration file, as frozen values. Read from disk by `pilotage.migrate.loader`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pilotage.model import Half, HalfRef, Ships, version_key
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What ``-- pilotage: …`` lines of a section (or of the whole file) say. Times in seconds."""
+
+    out_of_band: bool = False
+    transaction: bool = True
+    lock_timeout: float | None = None
+    timeout: float | None = None
+    requires: frozenset[HalfRef] = frozenset()
+    replaces: tuple[tuple[str, str], ...] = ()
+    breaks_old: bool = False
+    allow: Mapping[str, str] = field(default_factory=dict)  # hazard id → because
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section's own text, exactly as written, and the line (from 1) on which it begins."""
+
+    text: str
+    line: int
+    directives: Directives = Directives()
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text without trailing space and blank lines at its ends, 64 hex digits."""
+        body = "\n".join(line.rstrip() for line in self.text.strip().splitlines())
+        return hashlib.sha256(body.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A migration: a version, a name, and the sections that its file has."""
+
+    version: str
+    name: str
+    path: Path
+    expand: Section | None = None
+    backfill: Section | None = None
+    verify: Section | None = None
+    contract: Section | None = None
+    down: Section | None = None
+
+    def __str__(self) -> str:
+        return f"{self.version}_{self.name}"
+
+    def section(self, half: Half) -> Section | None:
+        """The section of a half."""
+        return self.expand if half is Half.EXPAND else self.contract
+
+    def halves(self) -> Iterator[HalfRef]:
+        """The halves that the file has, expand first."""
+        for half in Half:
+            if self.section(half) is not None:
+                yield HalfRef(self.version, half)
+
+    def checksum(self, half: Half) -> str:
+        """What an applied half is compared with. The backfill belongs to the expand half."""
+        section = self.section(half)
+        parts = [section.checksum if section else ""]
+        if half is Half.EXPAND and self.backfill:
+            parts.append(self.backfill.checksum)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def out_of_band(self, half: Half) -> bool:
+        """Whether a person runs this half apart from a deploy."""
+        section = self.section(half)
+        return section is not None and section.directives.out_of_band
+
+    @property
+    def replaces(self) -> tuple[tuple[str, str], ...]:
+        """The ranges of versions that this squash stands for."""
+        return self.expand.directives.replaces if self.expand else ()
+
+    @property
+    def requires(self) -> frozenset[HalfRef]:
+        """The halves that must be applied before a release that ships this may start."""
+        sections = (self.expand, self.contract)
+        return frozenset(ref for s in sections if s for ref in s.directives.requires)
+
+    @property
+    def breaks_old(self) -> bool:
+        """Whether old code cannot read what new code writes."""
+        return any(s.directives.breaks_old for s in (self.expand, self.contract) if s)
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """All migrations that a release ships, by version, in file order."""
+
+    by_version: Mapping[str, Migration] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Migration]:
+        return iter(sorted(self.by_version.values(), key=lambda m: version_key(m.version)))
+
+    def __len__(self) -> int:
+        return len(self.by_version)
+
+    def get(self, version: str) -> Migration | None:
+        """The migration with this version, or None."""
+        return self.by_version.get(version)
+
+    def ships(self) -> Ships:
+        """What a release with these files ships.
+
+        A squash counts as shipping a contract half of its own: applied from scratch, it leaves a
+        schema on which no release that does not ship it can run.
+        """
+        return Ships(
+            expands=frozenset(m.version for m in self if m.expand),
+            contracts=frozenset(m.version for m in self if m.contract or m.replaces),
+            requires=frozenset(ref for m in self for ref in m.requires),
+            replaces=tuple(pair for m in self for pair in m.replaces),
+            breaks_old=frozenset(m.version for m in self if m.breaks_old),
+        )

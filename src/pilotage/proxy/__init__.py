@@ -1,0 +1,1 @@
+"""The edge: who gets new requests. `base` is the protocol, `envoy` the implementation."""

@@ -1,0 +1,50 @@
+"""The proxy protocol: what the executor needs of the edge of each host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pilotage.model import Endpoint, Route
+
+
+class Proxy(Protocol):
+    """The edge of every host. Mutations carry the lease token; a lower one is refused (`LeaseLost`)."""
+
+    async def ensure(self, *, token: int) -> None:
+        """Make sure that a proxy runs on every host, with the route that it had before.
+
+        Raises
+        ------
+        ProxyError
+            It cannot be started (port taken, disk full, rejected configuration).
+        """
+        ...
+
+    async def observe(self) -> Mapping[str, Route]:
+        """The route in force on each host that answers; empty before the first `apply`."""
+        ...
+
+    async def apply(self, host: str, route: Route, *, token: int) -> float:
+        """Put a route in force, and return once the proxy *confirmed* it (``time.monotonic()``).
+
+        Raises
+        ------
+        ProxyError
+            Not confirmed in time, or rejected: the old route is then still in force, and the error
+            has the proxy's own words. When even that is not certain, the error says so.
+        LeaseLost
+            The host has seen a higher token.
+        """
+        ...
+
+    async def drain(self, host: str, endpoints: tuple[Endpoint, ...], *, limit: float) -> int:
+        """Wait until no request is in flight at these (draining) endpoints, on two polls running.
+
+        Returns the number of requests still in flight when ``limit`` (seconds) was reached, or 0.
+        """
+        ...
+
+    async def remove(self, *, token: int) -> None:
+        """Stop the proxy everywhere and delete its files."""
+        ...

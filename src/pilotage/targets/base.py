@@ -1,0 +1,151 @@
+"""The target protocol: what the executor needs of a place where instances run.
+
+Small on purpose, and without optional methods. Implemented by `pilotage.targets.local` and
+`pilotage.targets.memory`; one contract suite (``tests/contract``) holds them all to this text.
+
+Every mutation carries the lease token of the deployer. A host keeps the highest token that it has
+seen and refuses a lower one with `pilotage.errors.LeaseLost`: a deployer that slept through its
+lease changes nothing when it wakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pilotage.model import Host, Instance
+
+Gate = Callable[[], Awaitable[None]]
+"""Called once an instance is recorded on its host and before its process exists; raises to refuse."""
+
+OnOutput = Callable[[str], None]
+"""Called with each line that a command prints, without its newline."""
+
+
+class Document(Protocol):
+    """One small JSON document that is swapped whole: the ground under the Store."""
+
+    async def read(self) -> tuple[int, dict[str, Any]]:
+        """Its version (0 when it was never written) and its body.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read, or is not a document of pilotage.
+        """
+        ...
+
+    async def write(self, body: dict[str, Any], *, expected: int) -> bool:
+        """Write ``body`` as version ``expected + 1``; False when the version is not ``expected``.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written. It then holds what it held before.
+        """
+        ...
+
+    async def now(self) -> float:
+        """The Unix time of the clock that leases on this document are measured by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """What a target sees: its hosts, and the instances recorded on those that answer."""
+
+    hosts: tuple[Host, ...]
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One command of a release, to be run in an instance of its own.
+
+    ``interactive``: the caller's terminal is the command's; it dies with the caller.
+    ``timeout``: seconds, or None for no limit.
+    """
+
+    instance: Instance
+    revision: str
+    argv: tuple[str, ...]
+    interactive: bool = False
+    timeout: float | None = None
+
+
+class Target(Protocol):
+    """A place where instances run."""
+
+    @property
+    def state(self) -> Document:
+        """A document kept at the target, for the Store of a service without a database."""
+        ...
+
+    async def observe(self) -> TargetView:
+        """Ask every host. Never raises for a host that does not answer: it is ``reachable=False``.
+
+        Dead instances are listed (``Life.DEAD``) until they are stopped.
+        """
+        ...
+
+    async def fetch(self, revision: str) -> None:
+        """Make the release available where it will run: check it out, pull it. Idempotent.
+
+        Raises
+        ------
+        TargetError
+            It cannot be had; nothing was changed.
+        """
+        ...
+
+    async def start(self, instance: Instance, revision: str, *, token: int, gate: Gate) -> Instance:
+        """Record the instance on its host, await ``gate()``, then launch it; do not wait for health.
+
+        The order matters: an instance that may come to life is always visible to `observe`. When
+        the gate raises, the record is taken back and the error goes on. When an instance of this id
+        is alive already, it is returned and nothing is started. Returns it with its address.
+
+        Raises
+        ------
+        LeaseLost
+            The host has seen a higher token.
+        StartFailed
+            It could not be launched; the record is taken back.
+        """
+        ...
+
+    async def check(self, instance: Instance, *, limit: float | None = None) -> float:
+        """Wait until the instance is healthy; return the seconds that it took.
+
+        ``limit``: seconds; None means the configured one. 0 asks once.
+
+        Raises
+        ------
+        Unhealthy
+            It was not healthy within the limit, or died; says why, with its last lines of output.
+        """
+        ...
+
+    async def stop(self, instance: Instance, *, token: int) -> bool:
+        """End the instance (SIGTERM, grace, SIGKILL) and forget its record. Idempotent.
+
+        Returns True when it had to be killed.
+
+        Raises
+        ------
+        LeaseLost
+            The host has seen a higher token.
+        TargetError
+            It is still alive, or the host does not answer.
+        """
+        ...
+
+    async def run_once(self, job: Job, *, token: int | None, gate: Gate, output: OnOutput) -> int:
+        """Run one command in an instance of its own, as `start` does; return its exit status.
+
+        A job whose instance id is running already is *joined*: its output is followed and its exit
+        status returned; one that has ended is not run again, its recorded status is returned.
+        ``token`` is None for a console, which needs no lease.
+        """
+        ...
