@@ -12,7 +12,10 @@ from pilotage.model import Half, HalfRef, Ships, version_key
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """What ``-- pilotage: …`` lines of a section (or of the whole file) say. Times in seconds."""
+    """What ``-- pilotage: …`` lines of a section (or of the whole file) say. Times in seconds.
+
+    ``lines`` is where each stands in the file: key (``allow=<hazard id>`` for an allow) → line.
+    """
 
     out_of_band: bool = False
     transaction: bool = True
@@ -22,6 +25,7 @@ class Directives:
     replaces: tuple[tuple[str, str], ...] = ()
     breaks_old: bool = False
     allow: Mapping[str, str] = field(default_factory=dict)  # hazard id → because
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""Reading migration SQL: statements, batches, and what a half makes or removes. Pure.
+
+Called by the loader (to check a file), the runner (to execute it, always in the author's own text) and
+the hazard linter. ``dialect`` is ``postgresql`` or ``sqlite`` everywhere.
+"""
+
+from __future__ import annotations
+
+from pilotage.migrate.sql.batch import Batchable, batchable
+from pilotage.migrate.sql.grammar import Grammar, grammar
+from pilotage.migrate.sql.statement import SqlError, Statement, located
+from pilotage.migrate.sql.token import Token, code
+
+__all__ = [
+    "Batchable",
+    "Grammar",
+    "SqlError",
+    "Statement",
+    "Token",
+    "batched",
+    "grammar",
+    "is_query",
+    "located",
+    "needs_no_transaction",
+    "split",
+    "transaction_control",
+]
+
+
+def split(text: str, dialect: str) -> tuple[Statement, ...]:
+    """The statements of a text, by the database's own rules; comments alone are no statement.
+
+    Raises
+    ------
+    SqlError
+        It is not SQL; `located` adds the file's name and line.
+    """
+    return grammar(dialect).split(text)
+
+
+def batched(text: str, dialect: str) -> Batchable:
+    """How to run one statement of a ``-- backfill`` section in batches.
+
+    Raises
+    ------
+    SqlError
+        It would never converge, or cannot be run in batches; says what to write instead.
+    """
+    return batchable(text, code(grammar(dialect).tokens(text)))
+
+
+def needs_no_transaction(statement: str, dialect: str) -> str:
+    """The command in the statement that cannot run in a transaction block, or ``""``."""
+    return grammar(dialect).no_transaction(statement)
+
+
+def transaction_control(statement: str, dialect: str) -> str:
+    """``BEGIN``, ``COMMIT``, ``ROLLBACK``, … when the statement is one, or ``""``."""
+    return grammar(dialect).transaction_control(statement)
+
+
+def is_query(statement: str, dialect: str) -> bool:
+    """Whether the statement only reads rows, as a ``-- verify`` query must."""
+    return grammar(dialect).query(statement)

@@ -1,0 +1,64 @@
+"""What a dialect's grammar answers, and the registry of dialects.
+
+Nothing else in the pure part of migrations asks which dialect it is talking to. A new dialect is one
+module with a `Grammar` and one line in `_MODULES`.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from typing import Protocol, cast
+
+from pilotage.errors import UsageError
+from pilotage.migrate.sql.statement import Statement
+from pilotage.migrate.sql.token import Token
+
+
+class Grammar(Protocol):
+    """A dialect's own rules for text, statements and what they do. Stateless."""
+
+    dialect: str
+
+    def tokens(self, text: str) -> list[Token]:
+        """All tokens in order, comments included; raises `SqlError` where the text breaks off."""
+        ...
+
+    def split(self, text: str) -> tuple[Statement, ...]:
+        """The statements; raises `SqlError` for text that is not SQL."""
+        ...
+
+    def no_transaction(self, statement: str) -> str:
+        """The command in it that cannot run in a transaction block, or ``""``."""
+        ...
+
+    def transaction_control(self, statement: str) -> str:
+        """``BEGIN``, ``COMMIT``, … when the statement is one, or ``""``."""
+        ...
+
+    def query(self, statement: str) -> bool:
+        """Whether it only reads: SELECT, WITH, VALUES or TABLE, and changes nothing."""
+        ...
+
+
+_MODULES = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite"}
+
+
+@cache
+def grammar(dialect: str) -> Grammar:
+    """The grammar of ``postgresql`` (also ``postgres``) or ``sqlite``; imported when first asked for.
+
+    Raises
+    ------
+    UsageError
+        No such dialect.
+    """
+    module = _MODULES.get(dialect)
+    if module is None:
+        near = get_close_matches(dialect, _MODULES, n=1)
+        raise UsageError(
+            f"no SQL dialect is called {dialect!r}",
+            next=f"use {near[0]}" if near else f"use one of {', '.join(sorted(_MODULES))}",
+        )
+    return cast(Grammar, import_module(f"pilotage.migrate.sql.{module}").GRAMMAR)

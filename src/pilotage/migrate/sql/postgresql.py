@@ -1,0 +1,188 @@
+"""PostgreSQL's own scanner and parser (libpg_query, through postgast) over migration text.
+
+Its token and statement offsets count bytes and its error positions count characters; everything that
+leaves this module counts characters.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from pilotage.migrate.sql.statement import SqlError, Statement
+from pilotage.migrate.sql.token import Kind, Token, line_of
+
+_KINDS = {
+    pb.SQL_COMMENT: Kind.LINE_COMMENT,
+    pb.C_COMMENT: Kind.BLOCK_COMMENT,
+    pb.SCONST: Kind.STRING,
+    pb.USCONST: Kind.STRING,
+    pb.BCONST: Kind.STRING,
+    pb.XCONST: Kind.STRING,
+    pb.ICONST: Kind.NUMBER,
+    pb.FCONST: Kind.NUMBER,
+    pb.PARAM: Kind.NUMBER,
+    pb.UIDENT: Kind.QUOTED,
+}
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Any:
+    """The parse tree (a ``ParseResult``) of a text; kept, because several readers ask for the same one.
+
+    Raises
+    ------
+    SqlError
+        PostgreSQL's parser does not accept it.
+    """
+    try:
+        return postgast.parse(text)
+    except postgast.PgQueryError as error:
+        raise _syntax_error(text, error) from error
+
+
+def tree(statement: str) -> Any:
+    """The node of a single statement, e.g. a ``DropStmt``."""
+    return postgast.unwrap_node(parse(statement).stmts[0].stmt)
+
+
+@lru_cache(maxsize=256)
+def _scan(text: str) -> tuple[Token, ...]:
+    if "\0" in text:
+        raise SqlError("a NUL character", line=line_of(text, text.index("\0")))
+    try:
+        scanned = postgast.scan(text).tokens
+    except postgast.PgQueryError as error:
+        raise _syntax_error(text, error) from error
+    to_char = _characters(text)
+    found = []
+    for token in scanned:
+        start, end = to_char[token.start], to_char[token.end]
+        found.append(Token(_kind(token, text[start]), text[start:end], start, end))
+    return tuple(found)
+
+
+def _kind(token: Any, first: str) -> Kind:
+    kind = _KINDS.get(token.token)
+    if kind is not None:
+        return kind
+    if first == '"':
+        return Kind.QUOTED
+    return Kind.WORD if token.token == pb.IDENT or token.keyword_kind else Kind.PUNCTUATION
+
+
+def _characters(text: str) -> range | dict[int, int]:
+    """Byte offset → character offset, for every offset at which a character begins or the text ends."""
+    if text.isascii():
+        return range(len(text) + 1)
+    sizes = accumulate((len(character.encode()) for character in text), initial=0)
+    return {byte: index for index, byte in enumerate(sizes)}
+
+
+def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
+    position = max(error.cursorpos - 1, 0)
+    hint = ""
+    if text[position : position + 1] == "\\":
+        hint = "psql's backslash commands are not SQL: take the line out"
+    return SqlError(error.message, line=line_of(text, position), next=hint)
+
+
+class PostgreSQL:
+    """`pilotage.migrate.sql.grammar.Grammar` for PostgreSQL."""
+
+    dialect = "postgresql"
+
+    def tokens(self, text: str) -> list[Token]:
+        """All tokens, by PostgreSQL's scanner."""
+        return list(_scan(text))
+
+    def split(self, text: str) -> tuple[Statement, ...]:
+        """The statements, by PostgreSQL's parser; raises `SqlError` at the place that it names."""
+        tokens = [token for token in _scan(text) if not token.kind.comment]
+        to_char = _characters(text)
+        statements, index = [], 0
+        for raw in parse(text).stmts:
+            begin = to_char[raw.stmt_location]
+            end = to_char[raw.stmt_location + raw.stmt_len] if raw.stmt_len else len(text)
+            while tokens[index].start < begin:
+                index += 1
+            first = last = tokens[index]
+            while index < len(tokens) and tokens[index].end <= end:
+                last = tokens[index]
+                index += 1
+            body = text[first.start : last.end]
+            statements.append(Statement(body, first.start, line_of(text, first.start)))
+        return tuple(statements)
+
+    def no_transaction(self, statement: str) -> str:
+        """The command that PostgreSQL rejects inside a transaction block, or ``""``."""
+        node = tree(statement)
+        rule = _OUTSIDE.get(type(node).__name__)
+        return rule(node) if rule else ""
+
+    def transaction_control(self, statement: str) -> str:
+        """The transaction command that the statement is, or ``""``."""
+        node = tree(statement)
+        if not isinstance(node, pb.TransactionStmt):
+            return ""
+        name: str = pb.TransactionStmtKind.Name(node.kind)
+        return name.removeprefix("TRANS_STMT_").replace("_", " ")
+
+    def query(self, statement: str) -> bool:
+        """Whether it is a query without INTO, row locks or a CTE that changes rows."""
+        node = tree(statement)
+        if not isinstance(node, pb.SelectStmt):
+            return False
+        return not any(
+            isinstance(inner, _WRITERS) or field == "into_clause"
+            for field, inner in postgast.walk(node)
+        )
+
+
+_WRITERS = (pb.InsertStmt, pb.UpdateStmt, pb.DeleteStmt, pb.MergeStmt, pb.LockingClause)
+
+
+def _options(node: Any) -> dict[str, Any]:
+    return {option.def_elem.defname: option.def_elem for option in node.params}
+
+
+def _reindex(node: Any) -> str:
+    if "concurrently" in _options(node):
+        return "REINDEX CONCURRENTLY"
+    whole = {
+        pb.REINDEX_OBJECT_SCHEMA: "REINDEX SCHEMA",
+        pb.REINDEX_OBJECT_SYSTEM: "REINDEX SYSTEM",
+        pb.REINDEX_OBJECT_DATABASE: "REINDEX DATABASE",
+    }
+    return whole.get(node.kind, "")
+
+
+def _alter_table(node: Any) -> str:
+    for item in node.cmds:
+        detach = item.alter_table_cmd.subtype == pb.AT_DetachPartition
+        if detach and getattr(item.alter_table_cmd, "def").partition_cmd.concurrent:
+            return "DETACH PARTITION CONCURRENTLY"
+    return ""
+
+
+_OUTSIDE = {
+    "IndexStmt": lambda node: "CREATE INDEX CONCURRENTLY" if node.concurrent else "",
+    "DropStmt": lambda node: "DROP INDEX CONCURRENTLY" if node.concurrent else "",
+    "ReindexStmt": _reindex,
+    "AlterTableStmt": _alter_table,
+    "VacuumStmt": lambda node: "VACUUM" if node.is_vacuumcmd else "",
+    "ClusterStmt": lambda node: "" if node.HasField("relation") else "CLUSTER",
+    "CreatedbStmt": lambda _: "CREATE DATABASE",
+    "DropdbStmt": lambda _: "DROP DATABASE",
+    "CreateTableSpaceStmt": lambda _: "CREATE TABLESPACE",
+    "DropTableSpaceStmt": lambda _: "DROP TABLESPACE",
+    "AlterSystemStmt": lambda _: "ALTER SYSTEM",
+    "CreateSubscriptionStmt": lambda _: "CREATE SUBSCRIPTION",
+    "DropSubscriptionStmt": lambda _: "DROP SUBSCRIPTION",
+}
+
+GRAMMAR = PostgreSQL()
