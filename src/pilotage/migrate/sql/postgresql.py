@@ -6,6 +6,7 @@ leaves this module counts characters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -169,7 +170,7 @@ def _alter_table(node: Any) -> str:
     return ""
 
 
-_OUTSIDE = {
+_OUTSIDE: dict[str, Callable[[Any], str]] = {
     "IndexStmt": lambda node: "CREATE INDEX CONCURRENTLY" if node.concurrent else "",
     "DropStmt": lambda node: "DROP INDEX CONCURRENTLY" if node.concurrent else "",
     "ReindexStmt": _reindex,

@@ -120,9 +120,8 @@ class SQLite:
         words = [token.word for token in code(_scan(statement))]
         if words[0] == "VACUUM":
             return "VACUUM"
-        if words[0] == "PRAGMA" and (pragma := _IN_NO_TRANSACTION.intersection(words)):
-            return f"PRAGMA {pragma.pop().lower()}"
-        return ""
+        pragmas = _IN_NO_TRANSACTION.intersection(words) if words[0] == "PRAGMA" else ()
+        return next((f"PRAGMA {pragma.lower()}" for pragma in pragmas), "")
 
     def transaction_control(self, statement: str) -> str:
         """The transaction command that the statement is, or ``""``."""
