@@ -1,0 +1,334 @@
+"""The verbs, each a short story: take the lease, observe, plan, write down what is wanted, execute.
+
+When something goes wrong on the way, what was wanted is changed in the same place (the spec row is
+marked as aborted) and the way back is planned like any other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from pilotage.errors import (
+    LeaseLost,
+    Misfit,
+    PilotageError,
+    ProxyError,
+    Refused,
+    StalePlan,
+    TargetError,
+)
+from pilotage.events import Emit, Ended, Note, Planned, Switched
+from pilotage.execute import Run, StepError, execute, start_gate
+from pilotage.model import DeployState, HalfRef, HistoryEntry, Observed, Release, Ships
+from pilotage.observe import World, observe
+from pilotage.plan import Goal, Plan, plan_contract, plan_deploy, plan_return, plan_rollback
+from pilotage.steps import Check, Confirm, Finish, Start, Switch
+from pilotage.store import Claim, Lease, hold
+from pilotage.targets.base import Job, OnOutput
+
+HISTORY_LENGTH = 200
+RELEASES_KEPT = 100
+
+Planner = Callable[[Observed, float], Plan]
+
+
+async def deploy(
+    world: World,
+    goal: Goal,
+    claim: Claim,
+    emit: Emit,
+    *,
+    again: bool = False,
+    expect: str | None = None,
+) -> Plan:
+    """Bring the service and its schema to the release of ``goal``; returns the plan that was run.
+
+    ``again``: take up a release that was aborted before. ``expect``: the fingerprint of the plan
+    that a person has read; any other plan is refused.
+
+    Raises
+    ------
+    Refused
+        The rule, the lease, or an earlier abort forbids it: nothing was touched.
+    DeployError
+        It failed; ``state`` says what serves now.
+    """
+
+    def plan(observed: Observed, now: float) -> Plan:
+        return plan_deploy(observed, goal, now=now, again=again)
+
+    done = await _under_lease(world, goal, claim, emit, plan, expect=expect)
+    if done.verb == "return":
+        raise Refused(
+            f"release {done.spec.to} was aborted before: {done.spec.aborted_reason}",
+            state=_serving(done.spec.from_),
+            next="deploy a new revision that mends it, or this one again with --again",
+        )
+    return done
+
+
+async def rollback(
+    world: World, goal: Goal, claim: Claim, emit: Emit, *, expect: str | None = None
+) -> Plan:
+    """Go back to a release whose code fits the schema as it is now."""
+
+    def plan(observed: Observed, now: float) -> Plan:
+        return plan_rollback(observed, goal, now=now)
+
+    return await _under_lease(world, goal, claim, emit, plan, expect=expect)
+
+
+async def contract(
+    world: World,
+    goal: Goal,
+    claim: Claim,
+    emit: Emit,
+    *,
+    only: tuple[HalfRef, ...] | None = None,
+    expect: str | None = None,
+) -> Plan:
+    """Apply held contract halves of the running release, with the full proof."""
+
+    def plan(observed: Observed, now: float) -> Plan:
+        return plan_contract(observed, goal, only=only)
+
+    return await _under_lease(world, goal, claim, emit, plan, expect=expect)
+
+
+async def console(world: World, release: Release, job: Job, output: OnOutput) -> int:
+    """Run one command of a release in an instance of its own, through the start gate.
+
+    Needs no lease. A contract half sees the console, and waits for it or is refused.
+    """
+    gate = start_gate(world, job.instance, release)
+    try:
+        return await world.target.run_once(job, token=None, gate=gate, output=output)
+    finally:
+        await asyncio.shield(world.schema.deregister((job.instance.id,)))
+
+
+async def forget_host(world: World, host: str, claim: Claim, emit: Emit) -> None:
+    """A person says that a host is gone for good, with everything that ran on it."""
+    async with hold(world.store, claim, emit) as lease:
+        registered = (await world.schema.view()).registered
+        await world.schema.deregister(r.instance for r in registered if r.host == host)
+
+        def forget(state: DeployState) -> DeployState:
+            return replace(state, hosts=tuple(name for name in state.hosts if name != host))
+
+        await world.store.update(forget, token=lease.token)
+
+
+# ----------------------------------------------------------------------------------------------
+# One run
+# ----------------------------------------------------------------------------------------------
+
+
+async def _under_lease(
+    world: World,
+    goal: Goal,
+    claim: Claim,
+    emit: Emit,
+    planner: Planner,
+    *,
+    expect: str | None,
+) -> Plan:
+    """Lease, look, plan, refuse or run."""
+    async with hold(world.store, claim, emit) as lease:
+        observed = await look(world, lease)
+        plan = planner(observed, await world.store.now())
+        if expect is not None and plan.fingerprint != expect:
+            raise StalePlan(
+                f"the plan is {plan.fingerprint} now, not {expect}: the world has changed",
+                state="nothing was touched",
+                next="read `pilotage plan` again",
+            )
+        emit(Planned(plan=plan))
+        if plan.refusals:
+            raise plan.refusals[0]
+        run = Run(world, plan, goal.policy, lease, emit)
+        if plan.steps:
+            await _recorded(run, goal, claim)
+        else:
+            emit(Note(text="nothing to do: what is, is what is wanted"))
+    return plan
+
+
+async def look(world: World, lease: Lease) -> Observed:
+    """Observe with authority: whatever an earlier deployer had in flight is over after this.
+
+    Intents that it left are withdrawn (a contract half that began has its row instead), and
+    releases that run without a record are recorded as *seen*.
+    """
+    await world.schema.claim(token=lease.token)
+    left = [intent.ref for intent in (await world.schema.view()).intents]
+    if left:
+        await world.schema.withdraw(left, token=lease.token)
+    observed = await observe(world)
+    strangers = {i.release for i in observed.alive if observed.ships(i.release) is None}
+    if strangers:
+        ships = Ships(contracts=observed.schema.applied.contracted)
+
+        def record(state: DeployState) -> DeployState:
+            for name in sorted(strangers):
+                state = state.with_release(Release(name, name, ships=ships, how="seen"))
+            return state
+
+        state = await world.store.update(record, token=lease.token)
+        observed = replace(observed, state=state)
+    return observed
+
+
+async def _recorded(run: Run, goal: Goal, claim: Claim) -> None:
+    """Run a plan between the first and the last line of its entry in the history."""
+    began = time.monotonic()
+    entry = await _begin(run, goal, claim)
+    switched: list[float] = []
+
+    def emit(event: object) -> None:
+        if isinstance(event, Switched):
+            switched.append(event.skew_ms)
+        run.emit(event)  # type: ignore[arg-type]
+
+    outcome, detail, ours = "done", "", True
+    try:
+        await _carry_out(replace(run, emit=emit), goal)
+        if run.plan.verb == "return":
+            outcome, detail = "aborted", run.plan.spec.aborted_reason or ""
+    except LeaseLost as error:
+        outcome, detail, ours = "interrupted", error.what, False
+        raise
+    except PilotageError as error:
+        outcome, detail = ("aborted" if await _is_aborted(run) else "failed"), error.what
+        raise
+    except asyncio.CancelledError:
+        outcome, detail = "interrupted", "the deployer was interrupted"
+        raise
+    finally:
+        skew = switched[-1] if switched else None
+        seconds = time.monotonic() - began
+        run.emit(Ended(verb=run.plan.verb, outcome=outcome, seconds=seconds, detail=detail))
+        if ours:
+            await asyncio.shield(_end(run, entry, outcome, detail, skew))
+
+
+async def _carry_out(run: Run, goal: Goal) -> None:
+    """Execute; when the new release is at fault before anything old was stopped, go back."""
+    try:
+        await execute(run)
+    except StepError as failed:
+        error = failed.error
+        at_fault = isinstance(failed.step, (Start, Check, Switch, Confirm))
+        if at_fault and isinstance(error, (TargetError, ProxyError, Misfit)):
+            await _go_back(run, goal, error)
+        raise error from error.__cause__
+
+
+async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
+    """Mark the spec as aborted, and bring back the release that served before.
+
+    Returns so that the caller raises ``error``, whose ``state`` then says what serves.
+    """
+    spec = run.plan.spec
+    if run.plan.verb == "return" or spec.from_ == spec.to:
+        error.state = error.state or "what ran before still runs; nothing old was stopped"
+        error.next = error.next or "mend it, then run the command again"
+        return
+    observed = await observe(run.world)
+    now = observed.state.spec or spec
+    aborted = replace(now, aborted_reason=error.what, finished_at=None)
+    plan = plan_return(observed, goal, spec=aborted)
+    if plan.refusals:
+        error.state = f"the way back is barred: {plan.refusals[0].what}"
+        error.next = "mend what failed, then run the command again: only forward is possible"
+        return
+    await run.world.store.update(lambda s: replace(s, spec=aborted), token=run.token)
+    try:
+        await execute(replace(run, plan=plan))
+    except StepError as second:
+        error.state = f"and the way back failed as well: {second.error.what}"
+        error.next = "run the command again: it goes on with the way back"
+        return
+    error.state = _serving(spec.from_)
+    error.next = error.next or "deploy a revision that mends it, or this one again with --again"
+
+
+def _serving(release: str | None) -> str:
+    if release is None:
+        return "nothing serves: there was no release before"
+    return f"release {release} serves as before"
+
+
+async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
+    """Write down what is wanted, before anything happens."""
+    plan, now = run.plan, await run.world.store.now()
+    finishes = any(isinstance(step, Finish) for step in plan.steps)
+    hosts = [host for role in goal.layout.roles for host in role.hosts]
+
+    def begin(state: DeployState) -> DeployState:
+        if plan.verb in ("deploy", "rollback"):
+            known = state.release(goal.release.id)
+            deployed = known.deployed_at if known else None
+            state = state.with_release(replace(goal.release, deployed_at=deployed))
+        entry = _entry(state, plan, claim, now)
+        return replace(
+            state,
+            spec=plan.spec if finishes else state.spec,
+            hosts=tuple(dict.fromkeys((*state.hosts, *hosts))),
+            releases=_trim(state),
+            history=(*map(_closed, state.history), entry)[-HISTORY_LENGTH:],
+        )
+
+    state = await run.world.store.update(begin, token=run.token)
+    return state.history[-1]
+
+
+def _entry(state: DeployState, plan: Plan, claim: Claim, now: float) -> HistoryEntry:
+    last = state.history[-1].id if state.history else 0
+    return HistoryEntry(
+        id=last + 1,
+        verb=plan.verb,
+        who=claim.owner,
+        from_=plan.spec.from_ if plan.verb != "contract" else plan.release.id,
+        to=plan.spec.to,
+        started_at=now,
+    )
+
+
+def _closed(row: HistoryEntry) -> HistoryEntry:
+    """An entry of a deployer that never came back to say how it ended."""
+    return replace(row, outcome="interrupted") if row.outcome == "running" else row
+
+
+def _trim(state: DeployState) -> tuple[Release, ...]:
+    """The newest records; never one that was only seen, since its instance may still run."""
+    recorded = [r for r in state.releases if r.how == "recorded"][-RELEASES_KEPT:]
+    return tuple(r for r in state.releases if r.how != "recorded" or r in recorded)
+
+
+async def _end(
+    run: Run, entry: HistoryEntry, outcome: str, detail: str, skew: float | None
+) -> None:
+    """Close the entry of the history. A deployer that lost its lease leaves that to the next one."""
+    now = await run.world.store.now()
+    ended = replace(entry, ended_at=now, outcome=outcome, detail=detail, skew_ms=skew)
+
+    def end(state: DeployState) -> DeployState:
+        rows = (ended if row.id == entry.id else row for row in state.history)
+        return replace(state, history=tuple(rows))
+
+    try:
+        await run.world.store.update(end, token=run.token)
+    except PilotageError as error:
+        run.emit(Note(text=f"the history was not written: {error.what}", level="warning"))
+
+
+async def _is_aborted(run: Run) -> bool:
+    try:
+        spec = (await run.world.store.read()).spec
+    except PilotageError:
+        return False
+    return spec is not None and spec.aborted_reason is not None

@@ -1,0 +1,509 @@
+"""Carries a plan out, step by step, in the order of a deploy.
+
+Whatever a step needs to be safe is asked again here, at the moment it matters: the rule before every
+migration half, start and switch; the proof of a contract half after its intents are written. A plan
+says what to do; it is never believed about what is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass, replace
+
+from pilotage.errors import Misfit, PilotageError, ProxyError, Unhealthy, VerifyFailed
+from pilotage.events import (
+    ContractHeld,
+    Drained,
+    Emit,
+    InstanceHealthy,
+    InstanceStarted,
+    InstanceStopped,
+    Note,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Switched,
+)
+from pilotage.migrate.migration import Migration
+from pilotage.model import (
+    Applied,
+    DeployState,
+    Endpoint,
+    Half,
+    HalfRef,
+    Instance,
+    Intent,
+    Observed,
+    Registration,
+    Release,
+    Route,
+    Ships,
+    cannot_return,
+    fits,
+)
+from pilotage.observe import World, observe
+from pilotage.plan.goal import Policy
+from pilotage.plan.plan import Plan
+from pilotage.plan.rule import blocked, join_refs, misfit
+from pilotage.proof import Proof, prove
+from pilotage.steps import (
+    Adopt,
+    ApplyHalf,
+    Backfill,
+    Check,
+    Confirm,
+    Contract,
+    Drain,
+    EnsureProxy,
+    Fetch,
+    Finish,
+    Forget,
+    Open,
+    Soak,
+    Start,
+    Step,
+    Stop,
+    Switch,
+)
+from pilotage.store import Lease
+from pilotage.targets.base import Gate
+
+LOOK_AGAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One plan being carried out, under one lease."""
+
+    world: World
+    plan: Plan
+    policy: Policy
+    lease: Lease
+    emit: Emit
+
+    @property
+    def token(self) -> int:
+        """The lease token that goes with every mutation."""
+        return self.lease.token
+
+    def migration(self, version: str) -> Migration:
+        """The file of a version that the plan names."""
+        found = self.plan.migrations.get(version)
+        assert found is not None, version
+        return found
+
+
+class StepError(Exception):
+    """Carries the step that failed to whoever decides what to do about it."""
+
+    def __init__(self, step: Step, error: PilotageError) -> None:
+        super().__init__(str(error))
+        self.step = step
+        self.error = error
+
+
+async def execute(run: Run) -> None:
+    """Every step of the plan, in order. Raises `StepError` at the first that fails."""
+    steps = run.plan.steps
+    for index, step in enumerate(steps):
+        at = {"index": index, "total": len(steps), "step": step.describe(), "kind": step.kind}
+        began = time.monotonic()
+        try:
+            await run.lease.renew(doing=step.describe())
+            run.emit(StepStarted(**at))  # type: ignore[arg-type]
+            detail = await perform(run, step)
+        except PilotageError as error:
+            run.emit(StepFailed(**at, error=error.what))  # type: ignore[arg-type]
+            raise StepError(step, error) from error
+        seconds = time.monotonic() - began
+        run.emit(StepFinished(**at, seconds=seconds, detail=detail or ""))  # type: ignore[arg-type]
+
+
+async def perform(run: Run, step: Step) -> str | None:
+    """One step. Returns a detail worth showing, or None."""
+    match step:
+        case Fetch(revision=revision):
+            await run.world.target.fetch(revision)
+        case EnsureProxy():
+            await run.world.proxy.ensure(token=run.token)
+        case ApplyHalf(ref=ref, fresh=fresh):
+            await expand_half(run, ref, fresh=fresh)
+        case Backfill(version=version):
+            await run.world.schema.backfill(
+                run.migration(version), final=False, token=run.token, emit=run.emit
+            )
+        case Adopt(version=version):
+            await run.world.schema.adopt(
+                run.migration(version), release=run.plan.release.id, token=run.token
+            )
+        case Forget(instances=instances, registrations=registrations):
+            await forget(run, instances, registrations)
+        case Start(instances=instances, revision=revision):
+            await start(run, instances, revision)
+        case Check(instances=instances) | Confirm(instances=instances):
+            await check(run, instances)
+            if isinstance(step, Confirm):
+                await mark_verified(run)
+        case Open(versions=versions):
+            await run.world.schema.open(versions, token=run.token)
+        case Switch():
+            return await switch(run, step)
+        case Drain(instances=instances, limit=limit):
+            return await drain(run, instances, limit)
+        case Stop(instances=instances):
+            await stop(run, instances)
+        case Finish(release=release):
+            await finish(run, release)
+        case Soak():
+            await soak(run, step)
+        case Contract():
+            return await contract(run, step)
+        case _:
+            raise AssertionError(f"no handler for {step!r}")
+    return None
+
+
+# ----------------------------------------------------------------------------------------------
+# The release phase
+# ----------------------------------------------------------------------------------------------
+
+
+async def expand_half(run: Run, ref: HalfRef, *, fresh: bool) -> None:
+    """Apply an expand half, if every running release still fits afterwards."""
+    require_fit(await observe(run.world), ref)
+    await run.world.schema.apply(
+        run.migration(ref.version),
+        Half.EXPAND,
+        release=run.plan.release.id,
+        token=run.token,
+        emit=run.emit,
+        fresh=fresh,
+    )
+
+
+def require_fit(observed: Observed, *refs: HalfRef) -> None:
+    """Refuse halves after which something that runs would no longer fit (and fits now)."""
+    before, after = observed.schema.applied, observed.schema.applied.plus(*refs)
+    for instance in observed.alive:
+        ships = observed.ships(instance.release)
+        fit = fits(ships, after)
+        if fits(ships, before) and not fit:
+            raise Misfit(
+                f"{instance.id} on {instance.host} would not fit after {join_refs(refs)}: "
+                f"it {fit.describe()}",
+                state="the half was not begun",
+                next="see `pilotage status`",
+            )
+
+
+async def contract(run: Run, step: Contract) -> str | None:
+    """Close the door, look again, prove; then backfill, verify and apply. The point of no return.
+
+    Anything that starts from now on registered itself before it reads the intents, so it refuses
+    itself, or it is seen by the observation here. That is why the intents come first.
+    """
+    schema = run.world.schema
+    await close_door(run, step.refs)
+    proof = await prove_again(run, step.refs)
+    if proof.blockers:
+        await open_door(run, step.refs)
+        if not step.optional:
+            raise blocked(proof, step.refs)
+        return hold_back(run, step.refs, proof.blockers)
+    for index, ref in enumerate(step.refs):
+        migration = run.migration(ref.version)
+        try:
+            if migration.backfill:
+                await schema.backfill(migration, final=True, token=run.token, emit=run.emit)
+            if migration.verify:
+                await schema.verify(migration)
+        except VerifyFailed as error:
+            await open_door(run, step.refs[index:])
+            if not step.optional:
+                raise
+            return hold_back(run, step.refs[index:], (error.what,))
+        await schema.apply(
+            migration, Half.CONTRACT, release=run.plan.release.id, token=run.token, emit=run.emit
+        )
+    return None
+
+
+async def close_door(run: Run, refs: tuple[HalfRef, ...]) -> None:
+    """Commit the intents: a start that they would break refuses itself from now on."""
+    intents = tuple(Intent(ref, token=run.token) for ref in refs)
+    await run.world.schema.intend(intents, token=run.token)
+
+
+async def open_door(run: Run, refs: tuple[HalfRef, ...]) -> None:
+    """Take the intents back."""
+    await run.world.schema.withdraw(refs, token=run.token)
+
+
+async def prove_again(run: Run, refs: tuple[HalfRef, ...]) -> Proof:
+    """Observe and prove; for ``patience`` seconds, sessions of what was just stopped may linger."""
+    give_up = time.monotonic() + run.policy.patience
+    while True:
+        proof = prove(await observe(run.world), refs, consumers=run.policy.consumers)
+        if not proof.blockers or time.monotonic() >= give_up:
+            return proof
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+def hold_back(run: Run, refs: tuple[HalfRef, ...], why: tuple[str, ...]) -> str:
+    """Say that halves stay held, and why."""
+    run.emit(ContractHeld(halves=tuple(str(ref) for ref in refs), why=why))
+    return f"held: {'; '.join(why)}"
+
+
+# ----------------------------------------------------------------------------------------------
+# Instances
+# ----------------------------------------------------------------------------------------------
+
+
+async def start(run: Run, instances: tuple[Instance, ...], revision: str) -> None:
+    """Start instances at once, each through its gate."""
+    release = run.plan.release
+
+    async def one(instance: Instance) -> None:
+        gate = start_gate(run.world, instance, release)
+        started = await run.world.target.start(instance, revision, token=run.token, gate=gate)
+        run.emit(
+            InstanceStarted(
+                instance=started.id,
+                role=started.role,
+                host=started.host,
+                release=started.release,
+                address=started.address,
+            )
+        )
+
+    await together(one(instance) for instance in instances)
+
+
+def start_gate(world: World, instance: Instance, release: Release) -> Gate:
+    """The start gate: register first, read what is announced second, and refuse what would not fit."""
+
+    async def gate() -> None:
+        announced = await world.schema.register(
+            Registration(
+                instance=instance.id,
+                service=instance.service,
+                host=instance.host,
+                release=release.id,
+                ships=release.ships,
+                kind=instance.kind,
+            )
+        )
+        try:
+            judge(release, release.ships, announced)
+        except Misfit:
+            await world.schema.deregister((instance.id,))
+            raise
+
+    return gate
+
+
+def judge(release: Release, ships: Ships | None, announced: Applied) -> None:
+    """Raise `Misfit` when a release may not start on what is announced."""
+    fit = fits(ships, announced)
+    if not fit:
+        raise misfit(release, fit.describe())
+    stuck = cannot_return(ships, announced)
+    if stuck:
+        raise misfit(release, f"cannot read the data that {', '.join(stuck)} allowed to be written")
+
+
+async def check(run: Run, instances: tuple[Instance, ...]) -> None:
+    """Wait until all are healthy."""
+
+    async def one(instance: Instance) -> None:
+        seconds = await run.world.target.check(instance)
+        run.emit(InstanceHealthy(instance=instance.id, seconds=seconds))
+
+    await together(one(instance) for instance in instances)
+
+
+async def stop(run: Run, instances: tuple[Instance, ...]) -> None:
+    """Stop instances, and take back their registrations once they are gone."""
+
+    async def one(instance: Instance) -> None:
+        began = time.monotonic()
+        killed = await run.world.target.stop(instance, token=run.token)
+        await run.world.schema.deregister((instance.id,))
+        run.emit(
+            InstanceStopped(instance=instance.id, seconds=time.monotonic() - began, killed=killed)
+        )
+
+    await together(one(instance) for instance in instances)
+
+
+async def forget(run: Run, instances: tuple[Instance, ...], registrations: tuple[str, ...]) -> None:
+    """Delete records of the dead, and registrations that nobody stands behind."""
+    for instance in instances:
+        await run.world.target.stop(instance, token=run.token)
+    await run.world.schema.deregister((*(i.id for i in instances), *registrations))
+
+
+async def together(actions: Iterable[Awaitable[None]]) -> None:
+    """Run all to their end, then raise the first error: nothing is left half-way by a neighbour."""
+    results = await asyncio.gather(*actions, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    for failure in sorted(failures, key=lambda f: isinstance(f, Exception)):
+        raise failure
+
+
+# ----------------------------------------------------------------------------------------------
+# Traffic
+# ----------------------------------------------------------------------------------------------
+
+
+async def switch(run: Run, step: Switch) -> str:
+    """Send new requests to the new instances on every host; if one does not confirm, switch back."""
+    await ready_to_switch(run, step)
+    view = await run.world.target.observe()
+    before = dict(await run.world.proxy.observe())
+    addresses = {i.id: i.address for i in view.instances if i.alive}
+    routes = {
+        host: new_route(step, host, before.get(host, Route()), addresses)
+        for host in dict.fromkeys(i.host for i in step.instances)
+    }
+    moments = await apply_routes(run, routes, before)
+    skew = (max(moments) - min(moments)) * 1000
+    await mark_switched(run)
+    run.emit(Switched(release=step.release, hosts=tuple(routes), skew_ms=skew))
+    return f"confirmed by {len(routes)} host(s) within {skew:.1f} ms" if len(routes) > 1 else ""
+
+
+async def ready_to_switch(run: Run, step: Switch) -> None:
+    """Right before the switch: the release fits the schema, and every new instance is healthy."""
+    schema = await run.world.schema.view()
+    judge(run.plan.release, run.plan.release.ships, schema.announced)
+    await together(healthy_now(run, instance) for instance in step.instances)
+
+
+async def healthy_now(run: Run, instance: Instance) -> None:
+    """Ask once."""
+    await run.world.target.check(instance, limit=0)
+
+
+def new_route(step: Switch, host: str, before: Route, addresses: dict[str, str | None]) -> Route:
+    """The route of a host after the switch: new instances active, living old ones draining."""
+    active = []
+    for instance in step.instances:
+        if instance.host != host:
+            continue
+        address = addresses.get(instance.id)
+        if address is None:
+            raise Unhealthy(f"{instance.id} was gone just before the switch", where=host)
+        active.append(Endpoint(instance.id, instance.release, address))
+    new = {endpoint.instance for endpoint in active}
+    old = dict.fromkeys((*before.active, *before.draining))
+    draining = tuple(e for e in old if e.instance not in new and e.instance in addresses)
+    return Route(active=tuple(active), draining=draining)
+
+
+async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Route]) -> list[float]:
+    """Apply on all hosts at once; a host that fails takes every host back to where it was."""
+    proxy = run.world.proxy
+    results = await asyncio.gather(
+        *(proxy.apply(host, route, token=run.token) for host, route in routes.items()),
+        return_exceptions=True,
+    )
+    failures = [result for result in results if isinstance(result, BaseException)]
+    if not failures:
+        return [result for result in results if isinstance(result, float)]
+    failure = failures[0]
+    if isinstance(failure, ProxyError):
+        unsure = []
+        for host in routes:
+            try:
+                await proxy.apply(host, before.get(host, Route()), token=run.token)
+            except ProxyError:
+                unsure.append(host)
+        failure.state = (
+            f"whether {', '.join(unsure)} switched is unknown"
+            if unsure
+            else "every host has its old route"
+        )
+    raise failure
+
+
+async def drain(run: Run, instances: tuple[Instance, ...], limit: float) -> str | None:
+    """Wait for requests in flight at old instances, then take them out of the route."""
+    routes = await run.world.proxy.observe()
+    ids = {instance.id for instance in instances}
+    left_over: list[str] = []
+
+    async def one(host: str, route: Route) -> None:
+        draining = tuple(e for e in route.draining if e.instance in ids)
+        active = tuple(e for e in route.active if e.instance not in ids)
+        if draining:
+            began = time.monotonic()
+            left = await run.world.proxy.drain(host, draining, limit=limit)
+            run.emit(Drained(host=host, seconds=time.monotonic() - began, left=left))
+            if left:
+                left_over.append(f"{left} request(s) still in flight on {host} after {limit:g} s")
+        keep = tuple(e for e in route.draining if e.instance not in ids)
+        if (active, keep) != (route.active, route.draining):
+            await run.world.proxy.apply(host, Route(active, keep), token=run.token)
+
+    await together(one(host, route) for host, route in routes.items())
+    for line in left_over:
+        run.emit(Note(text=line, level="warning"))
+    return "; ".join(left_over) or None
+
+
+# ----------------------------------------------------------------------------------------------
+# What is written down
+# ----------------------------------------------------------------------------------------------
+
+
+async def mark_switched(run: Run) -> None:
+    """Every host has confirmed: the new release serves."""
+    now = await run.world.store.now()
+
+    def change(state: DeployState) -> DeployState:
+        if state.spec is None or state.spec.aborted_reason or state.spec.switched_at:
+            return state
+        return replace(state, spec=replace(state.spec, switched_at=now))
+
+    await run.world.store.update(change, token=run.token)
+
+
+async def mark_verified(run: Run) -> None:
+    """The new instances were still healthy after the switch."""
+    now = await run.world.store.now()
+
+    def change(state: DeployState) -> DeployState:
+        if state.spec is None or state.spec.aborted_reason:
+            return state
+        return replace(state, spec=replace(state.spec, verified_at=now))
+
+    await run.world.store.update(change, token=run.token)
+
+
+async def finish(run: Run, release: str | None) -> None:
+    """Everything that the spec row wants is so."""
+    now = await run.world.store.now()
+
+    def change(state: DeployState) -> DeployState:
+        if state.spec is not None:
+            state = replace(state, spec=replace(state.spec, finished_at=now))
+        known = state.release(release)
+        if known is not None and known.deployed_at is None:
+            state = state.with_release(replace(known, deployed_at=now))
+        return state
+
+    await run.world.store.update(change, token=run.token)
+
+
+async def soak(run: Run, step: Soak) -> None:
+    """Wait until the soak is over, keeping the lease."""
+    now = await run.world.store.now()
+    until = step.until if step.until is not None else now + step.seconds
+    while now < until:
+        await asyncio.sleep(min(5.0, until - now))
+        await run.lease.renew()
+        now = await run.world.store.now()

@@ -1,0 +1,38 @@
+"""Gathers `Observed` from a target, a proxy, a schema and a store.
+
+The order of the questions is part of the rule. An instance is recorded on its host before it
+registers in the schema, so the schema is asked *before* the target: a registration whose host answers
+and does not know the instance is then a ghost for certain. And what a contract half must prove, it
+proves by an observation made after its intents were written (`pilotage.deploy`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pilotage.migrate.base import Schema
+from pilotage.model import Observed
+from pilotage.proxy.base import Proxy
+from pilotage.store import Store
+from pilotage.targets.base import Target
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The four ports through which pilotage sees and changes anything."""
+
+    target: Target
+    proxy: Proxy
+    schema: Schema
+    store: Store
+
+
+async def observe(world: World) -> Observed:
+    """What is, now."""
+    state = await world.store.read()
+    schema = await world.schema.view()
+    routes = await world.proxy.observe()
+    view = await world.target.observe()
+    return Observed(
+        state=state, hosts=view.hosts, instances=view.instances, routes=routes, schema=schema
+    )

@@ -1,0 +1,26 @@
+"""Plans: what is left to do, as data. Pure: what is comes in as `Observed`, and nothing is touched.
+
+A plan is made for the whole way from what is observed to what is wanted, so after a crash the same
+command observes, plans what is left, and finishes. The planner only emits steps that keep the one
+rule true: `rule.walk` plays every plan through before it is returned.
+
+``goal`` what is asked for · ``plan`` the plan as data · ``verbs`` deploy, rollback, contract, return ·
+``running`` which instances · ``halves`` which migration halves · ``rule`` what forbids a plan.
+"""
+
+from pilotage.plan.goal import Goal, Layout, Policy, instance_id
+from pilotage.plan.plan import Plan
+from pilotage.plan.verbs import current, plan_contract, plan_deploy, plan_return, plan_rollback
+
+__all__ = [
+    "Goal",
+    "Layout",
+    "Plan",
+    "Policy",
+    "current",
+    "instance_id",
+    "plan_contract",
+    "plan_deploy",
+    "plan_return",
+    "plan_rollback",
+]

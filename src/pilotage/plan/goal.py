@@ -1,0 +1,86 @@
+"""What a planner is asked for: a release, its migrations, how the service should look, and a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pilotage.migrate.migration import Migrations
+from pilotage.model import Instance, Kind, Life, Release, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the service should look: its roles, and for each the digest of its configuration."""
+
+    service: str
+    roles: tuple[Role, ...]
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def wanted(self, release: Release) -> tuple[Instance, ...]:
+        """Every instance that should run, in a fixed order. Ids are derived, never random."""
+        return tuple(
+            Instance(
+                id=instance_id(self.service, role.name, release.id, self._digest(role), index),
+                service=self.service,
+                role=role.name,
+                host=host,
+                release=release.id,
+                config=self._digest(role),
+                kind=Kind.TRAFFIC if role.traffic else Kind.WORKER,
+                life=Life.STARTING,
+                index=index,
+            )
+            for role in self.roles
+            for host in role.hosts
+            for index in range(role.instances)
+        )
+
+    def _digest(self, role: Role) -> str:
+        return self.config.get(role.name, "")
+
+    def overlap(self, role: str) -> bool:
+        """Whether new instances of the role may run beside old ones. A role that is gone: yes."""
+        return next((r.overlap for r in self.roles if r.name == role), True)
+
+
+def instance_id(service: str, role: str, release: str, config: str, index: int) -> str:
+    """``SERVICE-ROLE-RELEASE-CONFIG-INDEX``: the same for every deployer that wants the instance."""
+    return "-".join(part for part in (service, role, release, config[:6], str(index)) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to go about it. ``contract``: next, auto or manual.
+
+    ``soak``: seconds between a finished deploy and an `auto` contract. ``drain``: seconds that old
+    instances get to finish their requests. ``patience``: seconds that a proof waits for database
+    sessions of instances that have just been stopped to go away. ``consumers``: other services that
+    use the tables.
+    """
+
+    contract: str = "next"
+    soak: float = 600.0
+    drain: float = 30.0
+    patience: float = 3.0
+    consumers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A release to run, and how.
+
+    ``migrations`` are the release's own files; ``before`` those of the release that serves now, whose
+    held contract halves may come first although the new release no longer has their files.
+    """
+
+    release: Release
+    layout: Layout
+    policy: Policy = Policy()
+    migrations: Migrations = field(default_factory=Migrations)
+    before: Migrations = field(default_factory=Migrations)
+
+    @property
+    def files(self) -> Migrations:
+        """All files at hand; where both releases have one, the new release's."""
+        return Migrations({**self.before.by_version, **self.migrations.by_version})

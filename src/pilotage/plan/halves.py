@@ -1,0 +1,156 @@
+"""The schema's part of a deploy: which halves are pending, which are held, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pilotage.errors import Refused
+from pilotage.migrate.migration import Migration, Migrations
+from pilotage.model import Half, HalfRef, Observed, Ships, Spec, contract, expand, version_key
+from pilotage.plan.goal import Goal
+from pilotage.plan.rule import (
+    blocked,
+    contract_it_first,
+    expand_first,
+    join_refs,
+    name_of,
+    run_it_first,
+    squash_too_early,
+)
+from pilotage.proof import prove
+from pilotage.steps import Adopt, ApplyHalf, Backfill, Contract, Soak, Step
+
+
+def held_refs(observed: Observed, ships: Ships | None) -> tuple[HalfRef, ...]:
+    """Contract halves that a release ships and that are not applied to their end."""
+    if ships is None:
+        return ()
+    left = ships.contracts - observed.schema.applied.finished
+    return tuple(sorted(contract(version) for version in left))
+
+
+def in_band(refs: Iterable[HalfRef], files: Migrations) -> tuple[HalfRef, ...]:
+    """Those that a deploy may apply: their file is there, and nobody marked them out-of-band."""
+    found = []
+    for ref in refs:
+        migration = files.get(ref.version)
+        if migration and migration.contract and not migration.out_of_band(Half.CONTRACT):
+            found.append(ref)
+    return tuple(found)
+
+
+def contract_step(refs: tuple[HalfRef, ...], files: Migrations, *, optional: bool) -> Contract:
+    """The step that proves and applies these halves."""
+    return Contract(refs, tuple(name_of(files, ref.version) for ref in refs), optional=optional)
+
+
+def contracts_due(observed: Observed, goal: Goal) -> tuple[HalfRef, ...]:
+    """Held contract halves of the goal's own files, whose expand half is applied or does not exist."""
+    refs = in_band(held_refs(observed, goal.migrations.ships()), goal.migrations)
+    return tuple(ref for ref in refs if not expand_first(observed, (ref,), goal.migrations))
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Steps on the schema, what stays held, notes on why, and what forbids the plan."""
+
+    steps: tuple[Step, ...] = ()
+    held: tuple[HalfRef, ...] = ()
+    notes: tuple[str, ...] = ()
+    refusals: tuple[Refused, ...] = ()
+
+
+def contracts_before(observed: Observed, goal: Goal, spec: Spec) -> Halves:
+    """What the release that serves now left held, to be applied before anything else.
+
+    Under `next`, and under `auto` when its soak was interrupted; under `manual` only a person's
+    `pilotage contract` does it. Never on a deploy of the release that serves already.
+    """
+    origin = observed.state.release(spec.from_)
+    if origin is None or origin.ships is None or observed.schema.fresh:
+        return Halves()
+    ships = goal.release.ships or Ships()
+    held = held_refs(observed, origin.ships)
+    ready = tuple(r for r in in_band(held, goal.files) if ships.ships_contract(r.version))
+    due = goal.policy.contract != "manual" and origin.id != goal.release.id
+    required = tuple(ref for ref in ready if ref in ships.requires)
+    offered = tuple(ref for ref in ready if ref not in required) if due else ()
+    if required and goal.policy.contract == "manual":
+        return Halves(held=held, refusals=(contract_it_first(required),))
+    if not required + offered:
+        return Halves(held=held)
+    proof = prove(observed, required + offered, consumers=goal.policy.consumers)
+    if proof.blockers and required:
+        return Halves(held=held, refusals=(blocked(proof, required),))
+    if proof.blockers:
+        why = "; ".join(proof.blockers)
+        return Halves(held=held, notes=(f"{join_refs(offered)} stays held: {why}",))
+    steps = (
+        *((contract_step(required, goal.files, optional=False),) if required else ()),
+        *((contract_step(offered, goal.files, optional=True),) if offered else ()),
+    )
+    return Halves(steps, held=tuple(r for r in held if r not in required + offered))
+
+
+def pending_expands(observed: Observed, goal: Goal) -> Halves:
+    """Expand halves and their backfills in file order; on a fresh database contract halves too."""
+    ships = goal.release.ships or Ships()
+    applied, fresh = observed.schema.applied, observed.schema.fresh
+    steps: list[Step] = []
+    refusals: list[Refused] = []
+    for migration in goal.migrations:
+        version = migration.version
+        if migration.expand and version not in applied.expanded:
+            missing = not_replaced(observed, migration)
+            if migration.replaces and not fresh:
+                if missing:
+                    refusals.append(squash_too_early(migration, missing))
+                else:
+                    steps.append(Adopt(version, migration.name))
+            elif migration.out_of_band(Half.EXPAND) and not fresh:
+                refusals.append(run_it_first(migration))
+            else:
+                steps.append(ApplyHalf(expand(version), migration.name, fresh=fresh))
+                if migration.backfill:
+                    steps.append(Backfill(version, migration.name))
+        if fresh and version in ships.contracts - applied.finished and migration.contract:
+            steps.append(contract_step((contract(version),), goal.files, optional=False))
+    return Halves(tuple(steps), refusals=tuple(refusals))
+
+
+def contracts_after(observed: Observed, goal: Goal, *, busy: bool) -> Halves:
+    """Under `auto`, the release's own contract halves after the soak; else they are held.
+
+    ``busy``: the plan changes what runs, so the soak begins when it is through.
+    """
+    if observed.schema.fresh:
+        return Halves()
+    held = held_refs(observed, goal.release.ships)
+    refs = in_band(held, goal.files)
+    if goal.policy.contract != "auto" or not refs:
+        return Halves(held=held)
+    spec = observed.state.spec
+    finished = None if busy or spec is None else spec.finished_at
+    soak = Soak(goal.policy.soak, finished + goal.policy.soak if finished else None)
+    left = tuple(ref for ref in held if ref not in refs)
+    return Halves((soak, contract_step(refs, goal.files, optional=True)), held=left)
+
+
+def not_replaced(observed: Observed, squash: Migration) -> tuple[HalfRef, ...]:
+    """Halves that a squash stands for and that are not applied, as far as anybody recorded them."""
+    applied = observed.schema.applied
+    known = {release.ships for release in observed.state.releases if release.ships}
+    missing = set()
+    for lo, hi in squash.replaces:
+        if hi not in applied.expanded and hi not in applied.finished:
+            missing.add(expand(hi))
+        for ships in known:
+            for version in ships.expands | ships.contracts:
+                if not version_key(lo) <= version_key(version) <= version_key(hi):
+                    continue
+                if version in ships.expands and version not in applied.expanded:
+                    missing.add(expand(version))
+                if version in ships.contracts and version not in applied.finished:
+                    missing.add(contract(version))
+    return tuple(sorted(missing))

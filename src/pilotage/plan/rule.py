@@ -1,0 +1,179 @@
+"""The one rule, held against a whole plan: `walk` plays it through before anybody sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pilotage.errors import Blocked, Misfit, Refused
+from pilotage.migrate.migration import Migration, Migrations
+from pilotage.model import Applied, HalfRef, Observed, Release, Spec, cannot_return, expand, fits
+from pilotage.proof import Proof
+from pilotage.steps import Adopt, ApplyHalf, Contract, Open, Start, Step, Stop
+
+
+def misfits(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tuple[Refused, ...]:
+    """Why ``release`` may not run on the schema that the steps leave, or on the way there."""
+    refusals: list[Refused] = []
+    after = applied_after(observed.schema.applied, steps)
+    fit = fits(release.ships, after)
+    if not fit:
+        refusals.append(misfit(release, fit.describe()))
+    stuck = cannot_return(release.ships, observed.schema.applied)
+    if stuck:
+        refusals.append(
+            misfit(release, f"cannot read the data that {', '.join(stuck)} allowed to be written")
+        )
+    stop_over = "deploy the releases between, one after the other"
+    refusals += [Misfit(broken, next=stop_over) for broken in walk(observed, release, steps)]
+    return tuple(refusals)
+
+
+def misfit(release: Release, why: str) -> Misfit:
+    """The refusal of a release that does not fit, with what to do instead."""
+    return Misfit(
+        f"release {release.id} ({release.revision[:12]}) does not fit the schema: it {why}",
+        state="nothing was touched; what ran before goes on",
+        next="deploy a release that ships these migrations (revert the code in a new commit "
+        "that keeps the migration files), see `pilotage status`",
+    )
+
+
+def blocked(proof: Proof, refs: tuple[HalfRef, ...]) -> Blocked:
+    """The refusal of a contract half whose proof is lacking."""
+    return Blocked(
+        f"{join_refs(refs)} may not run yet: " + "; ".join(proof.blockers),
+        state="nothing was touched; the halves stay held",
+        next="end what is named, or wait for it, then run `pilotage contract` again",
+    )
+
+
+def run_it_first(migration: Migration) -> Refused:
+    """The refusal of a release that needs an out-of-band half."""
+    return Refused(
+        f"{migration} is out-of-band and its expand half is not applied, which this release needs",
+        where=str(migration.path),
+        state="nothing was touched",
+        next=f"pilotage migrate run {migration.version}",
+    )
+
+
+def contract_it_first(refs: tuple[HalfRef, ...]) -> Refused:
+    """The refusal of a release that requires a contract half which only a person may run."""
+    return Refused(
+        f"{join_refs(refs)} is required by this release, and `contract: manual` leaves it to you",
+        state="nothing was touched",
+        next="pilotage contract",
+    )
+
+
+def squash_too_early(migration: Migration, missing: tuple[HalfRef, ...]) -> Refused:
+    """The refusal of a squash on a database that has not been through what it replaces."""
+    return Refused(
+        f"{migration} replaces halves that are not applied here: {join_refs(missing)}",
+        where=str(migration.path),
+        state="nothing was touched",
+        next="deploy the last release that still has these files first, and run "
+        "`pilotage contract` there",
+    )
+
+
+def expand_first(
+    observed: Observed, refs: tuple[HalfRef, ...], migrations: Migrations
+) -> tuple[Refused, ...]:
+    """A contract half whose own expand half is not applied may not run."""
+    refusals = []
+    for ref in refs:
+        migration = migrations.get(ref.version)
+        if migration is None or migration.contract is None:
+            refusals.append(Refused(f"there is no contract half of {ref.version} in the release"))
+        elif migration.expand and ref.version not in observed.schema.applied.expanded:
+            refusals.append(
+                Refused(
+                    f"{ref} may not run before {expand(ref.version)}",
+                    where=str(migration.path),
+                    state="nothing was touched",
+                    next="deploy the release, or `pilotage migrate run` its expand half",
+                )
+            )
+    return tuple(refusals)
+
+
+def applied_after(applied: Applied, steps: Iterable[Step]) -> Applied:
+    """The schema as it will be when a release starts: what comes before the first `Start`."""
+    for step in steps:
+        if isinstance(step, Start):
+            break
+        applied = effect(applied, step)
+    return applied
+
+
+def effect(applied: Applied, step: Step) -> Applied:
+    match step:
+        case ApplyHalf(ref=ref):
+            return applied.plus(ref)
+        case Adopt(version=version):
+            return applied.plus(expand(version))
+        case Contract(refs=refs):
+            return applied.plus(*refs)
+    return applied
+
+
+def walk(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """Play the steps through: where would a running release stop to fit the schema?
+
+    A release that does not fit before the first step is not counted against the plan, unless the
+    plan makes it worse.
+    """
+    applied = observed.schema.applied
+    running = {i.id: observed.ships(i.release) for i in observed.alive}
+    misfits = {name for name, ships in running.items() if not fits(ships, applied)}
+    broken: list[str] = []
+    for step in steps:
+        applied = effect(applied, step)
+        if isinstance(step, Start):
+            running |= {i.id: release.ships for i in step.instances}
+        if isinstance(step, Stop):
+            for instance in step.instances:
+                running.pop(instance.id, None)
+        for name, ships in running.items():
+            fit = fits(ships, applied)
+            if not fit and name not in misfits:
+                misfits.add(name)
+                broken.append(
+                    f"after '{step.describe()}', {name} would not fit: it {fit.describe()}"
+                )
+    return tuple(broken)
+
+
+def point_of_no_return(observed: Observed, spec: Spec, steps: tuple[Step, ...]) -> int | None:
+    """The first step after which the release that serves now could not be started again."""
+    origin = observed.state.release(spec.from_)
+    if origin is None or origin.ships is None:
+        return None
+    applied = observed.schema.applied
+    for index, step in enumerate(steps):
+        applied = effect(applied, step)
+        new_data = isinstance(step, Open) and set(step.versions) - origin.ships.expands
+        if new_data or fits(origin.ships, applied).foreign_contracts:
+            return index
+    return None
+
+
+def strangers(observed: Observed) -> tuple[str, ...]:
+    """Notes on running instances of releases that nobody recorded."""
+    seen = {i.release for i in observed.alive}
+    return tuple(
+        f"release {r.id} runs but was never recorded: it blocks every contract half that was not "
+        "applied when it was first seen"
+        for r in observed.state.releases
+        if r.how == "seen" and r.id in seen
+    )
+
+
+def name_of(migrations: Migrations, version: str) -> str:
+    found = migrations.get(version)
+    return found.name if found else ""
+
+
+def join_refs(refs: Iterable[HalfRef]) -> str:
+    return ", ".join(str(ref) for ref in refs)

@@ -1,0 +1,149 @@
+"""The plans of the verbs: deploy, rollback, contract, and the return of an aborted deploy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pilotage.model import HalfRef, Observed, Release, Spec
+from pilotage.plan.goal import Goal
+from pilotage.plan.halves import (
+    contract_step,
+    contracts_after,
+    contracts_before,
+    held_refs,
+    in_band,
+    pending_expands,
+)
+from pilotage.plan.plan import Plan
+from pilotage.plan.rule import blocked, expand_first, misfits, point_of_no_return, strangers
+from pilotage.plan.running import own_instances, reconcile
+from pilotage.proof import Proof, evidence, prove
+from pilotage.steps import Fetch, Finish, Step, Stop
+
+
+def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = False) -> Plan:
+    """The way from what is to the release of ``goal``.
+
+    When that release was aborted before, the plan is the way back, unless ``again``.
+    """
+    spec = deploy_spec(observed, goal.release, now=now, again=again)
+    if spec.aborted_reason:
+        return plan_return(observed, goal, spec=spec)
+    before = contracts_before(observed, goal, spec)
+    pending = pending_expands(observed, goal)
+    running = reconcile(observed, goal.release, goal.layout, goal.policy)
+    after = contracts_after(observed, goal, busy=bool(running))
+    steps = (*before.steps, *pending.steps, *running, *after.steps)
+    if pending.steps or running:
+        steps = (Fetch(goal.release.revision), *steps)
+    return Plan(
+        verb="deploy",
+        release=goal.release,
+        spec=spec,
+        steps=steps,
+        notes=(*before.notes, *strangers(observed)),
+        refusals=(
+            *before.refusals,
+            *pending.refusals,
+            *misfits(observed, goal.release, steps),
+        ),
+        held=tuple(sorted({*before.held, *after.held})),
+        evidence=evidence(observed),
+        point_of_no_return=point_of_no_return(observed, spec, steps),
+        migrations=goal.files,
+    )
+
+
+def plan_rollback(observed: Observed, goal: Goal, *, now: float) -> Plan:
+    """The way back to a release whose code must fit the schema as it is *now*."""
+    old = observed.state.spec
+    spec = Spec(to=goal.release.id, from_=current(observed), direction="rollback", started_at=now)
+    if old and old.direction == "rollback" and old.to == spec.to and not old.finished_at:
+        spec = replace(old, attempt=old.attempt + 1, aborted_reason=None)
+    steps = reconcile(observed, goal.release, goal.layout, goal.policy)
+    if steps:
+        steps = (Fetch(goal.release.revision), *steps)
+    return Plan(
+        verb="rollback",
+        release=goal.release,
+        spec=spec,
+        steps=steps,
+        notes=strangers(observed),
+        refusals=misfits(observed, goal.release, steps),
+        held=held_refs(observed, goal.release.ships),
+        evidence=evidence(observed),
+        migrations=goal.files,
+    )
+
+
+def plan_contract(
+    observed: Observed, goal: Goal, *, only: tuple[HalfRef, ...] | None = None
+) -> Plan:
+    """Apply the contract halves that the running release ships and that are still held.
+
+    ``only``: these and no others, out-of-band ones included.
+    """
+    held = held_refs(observed, goal.release.ships)
+    refs = only if only is not None else in_band(held, goal.files)
+    refs = tuple(ref for ref in refs if not observed.schema.applied.has(ref))
+    proof = prove(observed, refs, consumers=goal.policy.consumers) if refs else Proof((), ())
+    missing = expand_first(observed, refs, goal.files)
+    return Plan(
+        verb="contract",
+        release=goal.release,
+        spec=observed.state.spec or Spec(to=goal.release.id),
+        steps=(contract_step(refs, goal.files, optional=False),) if refs else (),
+        refusals=(*missing, *((blocked(proof, refs),) if proof.blockers else ())),
+        held=tuple(ref for ref in held if ref not in refs),
+        evidence=evidence(observed),
+        point_of_no_return=0 if refs else None,
+        migrations=goal.files,
+    )
+
+
+def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
+    """Back to the release that served before, because ``spec`` was aborted."""
+    origin = observed.state.release(spec.from_)
+    if origin is None:
+        doomed = tuple(i for i in own_instances(observed, goal.layout) if i.release == spec.to)
+        steps: tuple[Step, ...] = (Stop(doomed), Finish(None)) if doomed else ()
+    else:
+        steps = reconcile(observed, origin, goal.layout, goal.policy, any_config=True)
+    return Plan(
+        verb="return",
+        release=origin or goal.release,
+        spec=spec,
+        steps=steps,
+        notes=(f"{spec.to} was aborted: {spec.aborted_reason}",),
+        refusals=misfits(observed, origin, steps) if origin else (),
+        evidence=evidence(observed),
+    )
+
+
+def current(observed: Observed) -> str | None:
+    """The release that serves: by the routes where they agree, else by the spec row."""
+    routed = {e.release for route in observed.routes.values() for e in route.active}
+    if len(routed) == 1:
+        return routed.pop()
+    spec = observed.state.spec
+    if spec is None:
+        return None
+    if spec.finished_at or (spec.switched_at and not spec.aborted_reason):
+        return spec.to
+    return spec.from_
+
+
+def deploy_spec(observed: Observed, release: Release, *, now: float, again: bool) -> Spec:
+    """The spec row for deploying ``release``: the one that is there taken up, or a new one.
+
+    An aborted one is returned as it is (``aborted_reason`` set) unless ``again``.
+    """
+    old = observed.state.spec
+    if old and old.to == release.id and old.direction == "deploy":
+        if old.aborted_reason and not again:
+            return old
+        if old.aborted_reason or old.finished_at:
+            origin = old.from_ if old.aborted_reason else current(observed)
+            return Spec(to=old.to, from_=origin, attempt=old.attempt + 1, started_at=now)
+        return replace(old, attempt=old.attempt + 1)
+    return Spec(to=release.id, from_=current(observed), started_at=now)

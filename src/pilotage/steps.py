@@ -1,0 +1,243 @@
+"""The steps of a plan, as frozen data. `describe` is what a person reads; `pilotage.deploy` runs them.
+
+A step names *what* is to be true afterwards, so that running it again is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pilotage.model import Half, HalfRef, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The root of all steps."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the step's class."""
+        return type(self).__name__
+
+    def describe(self) -> str:
+        """One line for a person."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"kind": …, "describe": …, …}``."""
+        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {"kind": self.kind, "describe": self.describe(), **values}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, HalfRef):
+        return str(value)
+    if isinstance(value, Instance):
+        return value.id
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Step):
+    """Make the release available where it will run, before anything is changed."""
+
+    revision: str
+
+    def describe(self) -> str:
+        return f"fetch {self.revision[:12]} where it will run"
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureProxy(Step):
+    """Have a proxy running on every host."""
+
+    def describe(self) -> str:
+        return "make sure that the proxy runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract(Step):
+    """Write the intents, look again, prove, backfill again, verify, then apply contract halves.
+
+    ``optional``: when the proof is lacking the halves stay held and the plan goes on.
+    """
+
+    refs: tuple[HalfRef, ...]
+    names: tuple[str, ...] = ()
+    optional: bool = False
+
+    def describe(self) -> str:
+        halves = ", ".join(f"{ref.version} {name}" for ref, name in zip_names(self))
+        held = " (or hold it, if something older turns up)" if self.optional else ""
+        return f"prove that nothing older runs, then contract {halves}{held}"
+
+
+def zip_names(step: Contract) -> Iterable[tuple[HalfRef, str]]:
+    """The halves of a contract step with the names of their files."""
+    names = step.names or ("",) * len(step.refs)
+    return zip(step.refs, names, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyHalf(Step):
+    """Apply an expand half, once. ``fresh``: on a database that no instance has used yet."""
+
+    ref: HalfRef
+    name: str = ""
+    fresh: bool = False
+
+    def describe(self) -> str:
+        assert self.ref.half is Half.EXPAND
+        return f"expand {self.ref.version} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill(Step):
+    """Run a backfill in batches until it changes no row; the expand half is finished then."""
+
+    version: str
+    name: str = ""
+
+    def describe(self) -> str:
+        return f"backfill {self.version} {self.name}, in batches"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt(Step):
+    """Record a squash migration as applied: all that it replaces is."""
+
+    version: str
+    name: str = ""
+
+    def describe(self) -> str:
+        return f"adopt {self.version} {self.name}: all that it replaces is applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Forget(Step):
+    """Delete the records of dead instances, and registrations that nobody stands behind."""
+
+    instances: tuple[Instance, ...] = ()
+    registrations: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        names = [i.id for i in self.instances]
+        names += [r for r in self.registrations if r not in names]
+        return f"forget what no longer runs: {', '.join(names)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Step):
+    """Start instances through the gate: recorded, registered, judged, and only then launched."""
+
+    instances: tuple[Instance, ...]
+    revision: str
+
+    def describe(self) -> str:
+        return f"start {_count(self.instances)} of {self.revision[:12]}{_no_traffic(self)}"
+
+
+def _no_traffic(step: Start) -> str:
+    return ", without traffic" if any(i.kind == "traffic" for i in step.instances) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Step):
+    """Wait until every one of these instances is healthy."""
+
+    instances: tuple[Instance, ...]
+
+    def describe(self) -> str:
+        return f"wait until {_count(self.instances)} healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Open(Step):
+    """Record that new data which older code cannot read may be written from now on."""
+
+    versions: tuple[str, ...]
+
+    def describe(self) -> str:
+        return (
+            f"from here on old code cannot read new data ({', '.join(self.versions)}): "
+            "no way back after this"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Step):
+    """Send new requests to these instances, on every host; old ones finish what they have."""
+
+    release: str
+    instances: tuple[Instance, ...]
+
+    def describe(self) -> str:
+        hosts = dict.fromkeys(i.host for i in self.instances)
+        return f"SWITCH new requests to {self.release} on {', '.join(hosts)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm(Step):
+    """After the switch: the new instances are still healthy."""
+
+    instances: tuple[Instance, ...]
+
+    def describe(self) -> str:
+        return "verify the switch: every new instance is still healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(Step):
+    """Wait until old instances have no request in flight, or the limit (seconds)."""
+
+    instances: tuple[Instance, ...]
+    limit: float
+
+    def describe(self) -> str:
+        return f"drain {_count(self.instances)}, at most {self.limit:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Step):
+    """Stop instances, and take back their registrations."""
+
+    instances: tuple[Instance, ...]
+
+    def describe(self) -> str:
+        return f"stop {_count(self.instances)} of {_releases(self.instances)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish(Step):
+    """Record the end: ``release`` is what runs now (None: nothing does, after a failed first deploy)."""
+
+    release: str | None
+
+    def describe(self) -> str:
+        return f"record {self.release} as what runs now" if self.release else "record the end"
+
+
+@dataclass(frozen=True, slots=True)
+class Soak(Step):
+    """Wait, before a contract that is `auto`. ``until``: Unix time, or None for from now on."""
+
+    seconds: float
+    until: float | None = None
+
+    def describe(self) -> str:
+        return f"soak for {self.seconds:g} s before the contract"
+
+
+def _count(instances: tuple[Instance, ...]) -> str:
+    roles: dict[str, int] = {}
+    for instance in instances:
+        roles[instance.role or "unknown"] = roles.get(instance.role or "unknown", 0) + 1
+    return " and ".join(f"{count} × {role}" for role, count in roles.items()) or "nothing"
+
+
+def _releases(instances: tuple[Instance, ...]) -> str:
+    return ", ".join(dict.fromkeys(i.release for i in instances))
