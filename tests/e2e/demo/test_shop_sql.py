@@ -15,7 +15,6 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-
 from tests.servers import Postgres, start_postgres
 
 SHOP = Path(__file__).parents[3] / "examples" / "shop"
