@@ -1,0 +1,28 @@
+"""`target: local`: instances are processes of this machine, each in a checkout of its own revision.
+
+No Docker, no root, no daemon of ours: what runs is on record in ``.pilotage/`` beside the
+configuration, and outlives the command that started it.
+"""
+
+from pilotage.targets.local.spec import (
+    AliveHealth,
+    CommandHealth,
+    Health,
+    HttpHealth,
+    LocalPrepare,
+    LocalRole,
+    LocalService,
+)
+from pilotage.targets.local.target import LocalTarget, default_host
+
+__all__ = [
+    "AliveHealth",
+    "CommandHealth",
+    "Health",
+    "HttpHealth",
+    "LocalPrepare",
+    "LocalRole",
+    "LocalService",
+    "LocalTarget",
+    "default_host",
+]
