@@ -272,6 +272,7 @@ class MemoryTarget:
         if instance.id not in host.jobs:
             self._fetched(job.revision)
             await self._pass(host, instance, gate)
+        if instance.id not in host.jobs:  # another caller may have been through the gate as well
             self._launch(host, instance)
             host.jobs[instance.id] = asyncio.create_task(self._work(host, job, output))
         task = host.jobs[instance.id]
