@@ -1,0 +1,53 @@
+# Every target does all of its own set-up: .venv, PyPI packages, and (as root on Debian) servers.
+#
+#   make demo     four releases of a shop under constant load, no request lost
+#   make test     every test
+#   make check    ruff, mypy --strict, import-linter, unit tests
+#   make docs     the documentation, in site/
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint unit docs format servers clean
+
+# How many processes run the tests.
+WORKERS ?= 2
+PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist worksteal
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+.venv/.demo: pyproject.toml scripts/setup
+	@scripts/setup demo
+
+.venv/.test: pyproject.toml scripts/setup
+	@scripts/setup test
+
+servers:
+	@scripts/servers
+
+demo: .venv/.demo
+	.venv/bin/pilotage demo $(ARGS)
+
+test: .venv/.test servers
+	$(PYTEST) $(ARGS)
+
+check: lint unit
+
+lint: .venv/.test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+unit: .venv/.test
+	$(PYTEST) tests/unit $(ARGS)
+
+docs: .venv/.test
+	.venv/bin/mkdocs build --strict
+
+format: .venv/.test
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv site dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
