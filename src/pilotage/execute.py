@@ -370,7 +370,7 @@ async def switch(run: Run, step: Switch) -> str:
         for host in dict.fromkeys(i.host for i in step.instances)
     }
     moments = await apply_routes(run, routes, before)
-    skew = (max(moments) - min(moments)) * 1000
+    skew = (max(moments) - min(moments)) * 1000 if moments else 0.0
     await mark_switched(run)
     run.emit(Switched(release=step.release, hosts=tuple(routes), skew_ms=skew))
     return f"confirmed by {len(routes)} host(s) within {skew:.1f} ms" if len(routes) > 1 else ""
@@ -405,10 +405,14 @@ def new_route(step: Switch, host: str, before: Route, addresses: dict[str, str |
 
 
 async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Route]) -> list[float]:
-    """Apply on all hosts at once; a host that fails takes every host back to where it was."""
+    """Apply on all hosts at once; a host that fails takes every host back to where it was.
+
+    A route that is in force already is not applied again. Returns when each host confirmed.
+    """
     proxy = run.world.proxy
+    changes = {host: route for host, route in routes.items() if before.get(host) != route}
     results = await asyncio.gather(
-        *(proxy.apply(host, route, token=run.token) for host, route in routes.items()),
+        *(proxy.apply(host, route, token=run.token) for host, route in changes.items()),
         return_exceptions=True,
     )
     failures = [result for result in results if isinstance(result, BaseException)]
@@ -416,18 +420,24 @@ async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Rou
         return [result for result in results if isinstance(result, float)]
     failure = failures[0]
     if isinstance(failure, ProxyError):
-        unsure = []
-        for host in routes:
-            try:
-                await proxy.apply(host, before.get(host, Route()), token=run.token)
-            except ProxyError:
-                unsure.append(host)
-        failure.state = (
-            f"whether {', '.join(unsure)} switched is unknown"
-            if unsure
-            else "every host has its old route"
-        )
+        failure.state = await restore_routes(run, {h: before.get(h, Route()) for h in changes})
     raise failure
+
+
+async def restore_routes(run: Run, before: dict[str, Route]) -> str:
+    """Put the old routes back where they are not in force; says where that is not certain."""
+    unsure = []
+    now = await run.world.proxy.observe()
+    for host, route in before.items():
+        if now.get(host, Route()) == route:
+            continue
+        try:
+            await run.world.proxy.apply(host, route, token=run.token)
+        except ProxyError:
+            unsure.append(host)
+    if unsure:
+        return f"whether {', '.join(unsure)} switched is unknown"
+    return "every host has its old route"
 
 
 async def drain(run: Run, instances: tuple[Instance, ...], limit: float) -> str | None:
