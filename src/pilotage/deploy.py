@@ -21,10 +21,19 @@ from pilotage.errors import (
     TargetError,
 )
 from pilotage.events import Emit, Ended, Note, Planned, Switched
-from pilotage.execute import Run, StepError, execute, start_gate
+from pilotage.execute import StepError, execute, start_gate
 from pilotage.model import DeployState, HalfRef, HistoryEntry, Observed, Release, Ships
 from pilotage.observe import World, observe
-from pilotage.plan import Goal, Plan, plan_contract, plan_deploy, plan_return, plan_rollback
+from pilotage.plan import (
+    Goal,
+    Plan,
+    current,
+    plan_contract,
+    plan_deploy,
+    plan_return,
+    plan_rollback,
+)
+from pilotage.run import Run
 from pilotage.steps import Check, Confirm, Finish, Start, Switch
 from pilotage.store import Claim, Lease, hold
 from pilotage.targets.base import Job, OnOutput
@@ -137,6 +146,7 @@ async def _under_lease(
     expect: str | None,
 ) -> Plan:
     """Lease, look, plan, refuse or run."""
+    await world.schema.prepare()
     async with hold(world.store, claim, emit) as lease:
         observed = await look(world, lease)
         plan = planner(observed, await world.store.now())
@@ -224,7 +234,20 @@ async def _carry_out(run: Run, goal: Goal) -> None:
         at_fault = isinstance(failed.step, (Start, Check, Switch, Confirm))
         if at_fault and isinstance(error, (TargetError, ProxyError, Misfit)):
             await _go_back(run, goal, error)
+        else:
+            await _tell_state(run, error)
         raise error from error.__cause__
+
+
+async def _tell_state(run: Run, error: PilotageError) -> None:
+    """An error that changed nothing about who serves says who does, when that can be asked."""
+    error.next = error.next or "mend it, then run the command again: it goes on from here"
+    try:
+        serving = current(await observe(run.world))
+    except PilotageError:
+        return
+    serves = f"release {serving} serves" if serving else "nothing serves yet"
+    error.state = f"{error.state}; {serves}" if error.state else serves
 
 
 async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:

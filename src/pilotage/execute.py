@@ -9,28 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass, replace
 
-from pilotage.errors import Misfit, PilotageError, ProxyError, Unhealthy, VerifyFailed
+from pilotage.errors import Misfit, PilotageError, VerifyFailed
 from pilotage.events import (
     ContractHeld,
-    Drained,
-    Emit,
     InstanceHealthy,
     InstanceStarted,
     InstanceStopped,
-    Note,
     StepFailed,
     StepFinished,
     StepStarted,
-    Switched,
 )
-from pilotage.migrate.migration import Migration
 from pilotage.model import (
-    Applied,
-    DeployState,
-    Endpoint,
     Half,
     HalfRef,
     Instance,
@@ -38,16 +28,13 @@ from pilotage.model import (
     Observed,
     Registration,
     Release,
-    Route,
-    Ships,
-    cannot_return,
     fits,
 )
 from pilotage.observe import World, observe
-from pilotage.plan.goal import Policy
-from pilotage.plan.plan import Plan
-from pilotage.plan.rule import blocked, join_refs, misfit
+from pilotage.plan.rule import blocked, join_refs
 from pilotage.proof import Proof, prove
+from pilotage.record import finish, mark_verified
+from pilotage.run import Run, judge, together
 from pilotage.steps import (
     Adopt,
     ApplyHalf,
@@ -67,32 +54,10 @@ from pilotage.steps import (
     Stop,
     Switch,
 )
-from pilotage.store import Lease
 from pilotage.targets.base import Gate
+from pilotage.traffic import drain, switch
 
 LOOK_AGAIN_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One plan being carried out, under one lease."""
-
-    world: World
-    plan: Plan
-    policy: Policy
-    lease: Lease
-    emit: Emit
-
-    @property
-    def token(self) -> int:
-        """The lease token that goes with every mutation."""
-        return self.lease.token
-
-    def migration(self, version: str) -> Migration:
-        """The file of a version that the plan names."""
-        found = self.plan.migrations.get(version)
-        assert found is not None, version
-        return found
 
 
 class StepError(Exception):
@@ -297,22 +262,12 @@ def start_gate(world: World, instance: Instance, release: Release) -> Gate:
             )
         )
         try:
-            judge(release, release.ships, announced)
+            judge(release, announced)
         except Misfit:
             await world.schema.deregister((instance.id,))
             raise
 
     return gate
-
-
-def judge(release: Release, ships: Ships | None, announced: Applied) -> None:
-    """Raise `Misfit` when a release may not start on what is announced."""
-    fit = fits(ships, announced)
-    if not fit:
-        raise misfit(release, fit.describe())
-    stuck = cannot_return(ships, announced)
-    if stuck:
-        raise misfit(release, f"cannot read the data that {', '.join(stuck)} allowed to be written")
 
 
 async def check(run: Run, instances: tuple[Instance, ...]) -> None:
@@ -344,169 +299,6 @@ async def forget(run: Run, instances: tuple[Instance, ...], registrations: tuple
     for instance in instances:
         await run.world.target.stop(instance, token=run.token)
     await run.world.schema.deregister((*(i.id for i in instances), *registrations))
-
-
-async def together(actions: Iterable[Awaitable[None]]) -> None:
-    """Run all to their end, then raise the first error: nothing is left half-way by a neighbour."""
-    results = await asyncio.gather(*actions, return_exceptions=True)
-    failures = [result for result in results if isinstance(result, BaseException)]
-    for failure in sorted(failures, key=lambda f: isinstance(f, Exception)):
-        raise failure
-
-
-# ----------------------------------------------------------------------------------------------
-# Traffic
-# ----------------------------------------------------------------------------------------------
-
-
-async def switch(run: Run, step: Switch) -> str:
-    """Send new requests to the new instances on every host; if one does not confirm, switch back."""
-    await ready_to_switch(run, step)
-    view = await run.world.target.observe()
-    before = dict(await run.world.proxy.observe())
-    addresses = {i.id: i.address for i in view.instances if i.alive}
-    routes = {
-        host: new_route(step, host, before.get(host, Route()), addresses)
-        for host in dict.fromkeys(i.host for i in step.instances)
-    }
-    moments = await apply_routes(run, routes, before)
-    skew = (max(moments) - min(moments)) * 1000 if moments else 0.0
-    await mark_switched(run)
-    run.emit(Switched(release=step.release, hosts=tuple(routes), skew_ms=skew))
-    return f"confirmed by {len(routes)} host(s) within {skew:.1f} ms" if len(routes) > 1 else ""
-
-
-async def ready_to_switch(run: Run, step: Switch) -> None:
-    """Right before the switch: the release fits the schema, and every new instance is healthy."""
-    schema = await run.world.schema.view()
-    judge(run.plan.release, run.plan.release.ships, schema.announced)
-    await together(healthy_now(run, instance) for instance in step.instances)
-
-
-async def healthy_now(run: Run, instance: Instance) -> None:
-    """Ask once."""
-    await run.world.target.check(instance, limit=0)
-
-
-def new_route(step: Switch, host: str, before: Route, addresses: dict[str, str | None]) -> Route:
-    """The route of a host after the switch: new instances active, living old ones draining."""
-    active = []
-    for instance in step.instances:
-        if instance.host != host:
-            continue
-        address = addresses.get(instance.id)
-        if address is None:
-            raise Unhealthy(f"{instance.id} was gone just before the switch", where=host)
-        active.append(Endpoint(instance.id, instance.release, address))
-    new = {endpoint.instance for endpoint in active}
-    old = dict.fromkeys((*before.active, *before.draining))
-    draining = tuple(e for e in old if e.instance not in new and e.instance in addresses)
-    return Route(active=tuple(active), draining=draining)
-
-
-async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Route]) -> list[float]:
-    """Apply on all hosts at once; a host that fails takes every host back to where it was.
-
-    A route that is in force already is not applied again. Returns when each host confirmed.
-    """
-    proxy = run.world.proxy
-    changes = {host: route for host, route in routes.items() if before.get(host) != route}
-    results = await asyncio.gather(
-        *(proxy.apply(host, route, token=run.token) for host, route in changes.items()),
-        return_exceptions=True,
-    )
-    failures = [result for result in results if isinstance(result, BaseException)]
-    if not failures:
-        return [result for result in results if isinstance(result, float)]
-    failure = failures[0]
-    if isinstance(failure, ProxyError):
-        failure.state = await restore_routes(run, {h: before.get(h, Route()) for h in changes})
-    raise failure
-
-
-async def restore_routes(run: Run, before: dict[str, Route]) -> str:
-    """Put the old routes back where they are not in force; says where that is not certain."""
-    unsure = []
-    now = await run.world.proxy.observe()
-    for host, route in before.items():
-        if now.get(host, Route()) == route:
-            continue
-        try:
-            await run.world.proxy.apply(host, route, token=run.token)
-        except ProxyError:
-            unsure.append(host)
-    if unsure:
-        return f"whether {', '.join(unsure)} switched is unknown"
-    return "every host has its old route"
-
-
-async def drain(run: Run, instances: tuple[Instance, ...], limit: float) -> str | None:
-    """Wait for requests in flight at old instances, then take them out of the route."""
-    routes = await run.world.proxy.observe()
-    ids = {instance.id for instance in instances}
-    left_over: list[str] = []
-
-    async def one(host: str, route: Route) -> None:
-        draining = tuple(e for e in route.draining if e.instance in ids)
-        active = tuple(e for e in route.active if e.instance not in ids)
-        if draining:
-            began = time.monotonic()
-            left = await run.world.proxy.drain(host, draining, limit=limit)
-            run.emit(Drained(host=host, seconds=time.monotonic() - began, left=left))
-            if left:
-                left_over.append(f"{left} request(s) still in flight on {host} after {limit:g} s")
-        keep = tuple(e for e in route.draining if e.instance not in ids)
-        if (active, keep) != (route.active, route.draining):
-            await run.world.proxy.apply(host, Route(active, keep), token=run.token)
-
-    await together(one(host, route) for host, route in routes.items())
-    for line in left_over:
-        run.emit(Note(text=line, level="warning"))
-    return "; ".join(left_over) or None
-
-
-# ----------------------------------------------------------------------------------------------
-# What is written down
-# ----------------------------------------------------------------------------------------------
-
-
-async def mark_switched(run: Run) -> None:
-    """Every host has confirmed: the new release serves."""
-    now = await run.world.store.now()
-
-    def change(state: DeployState) -> DeployState:
-        if state.spec is None or state.spec.aborted_reason or state.spec.switched_at:
-            return state
-        return replace(state, spec=replace(state.spec, switched_at=now))
-
-    await run.world.store.update(change, token=run.token)
-
-
-async def mark_verified(run: Run) -> None:
-    """The new instances were still healthy after the switch."""
-    now = await run.world.store.now()
-
-    def change(state: DeployState) -> DeployState:
-        if state.spec is None or state.spec.aborted_reason:
-            return state
-        return replace(state, spec=replace(state.spec, verified_at=now))
-
-    await run.world.store.update(change, token=run.token)
-
-
-async def finish(run: Run, release: str | None) -> None:
-    """Everything that the spec row wants is so."""
-    now = await run.world.store.now()
-
-    def change(state: DeployState) -> DeployState:
-        if state.spec is not None:
-            state = replace(state, spec=replace(state.spec, finished_at=now))
-        known = state.release(release)
-        if known is not None and known.deployed_at is None:
-            state = state.with_release(replace(known, deployed_at=now))
-        return state
-
-    await run.world.store.update(change, token=run.token)
 
 
 async def soak(run: Run, step: Soak) -> None:

@@ -13,7 +13,6 @@ from pilotage.deploy import look
 from pilotage.errors import Misfit, Refused
 from pilotage.events import Emit
 from pilotage.execute import (
-    Run,
     StepError,
     close_door,
     execute,
@@ -27,6 +26,7 @@ from pilotage.observe import World, observe
 from pilotage.plan import Goal, Plan
 from pilotage.plan.halves import contract_step, contracts_due, pending_expands
 from pilotage.plan.rule import blocked, expand_first, walk
+from pilotage.run import Run
 from pilotage.steps import ApplyHalf, Backfill, Step
 from pilotage.store import Claim, hold
 
@@ -36,6 +36,7 @@ async def manual_run(
     world: World, goal: Goal, claim: Claim, emit: Emit
 ) -> AsyncIterator[tuple[Run, Observed]]:
     """A run without a plan of its own, under the lease, after a look with authority."""
+    await world.schema.prepare()
     async with hold(world.store, claim, emit) as lease:
         observed = await look(world, lease)
         spec = observed.state.spec or Spec(to=goal.release.id)

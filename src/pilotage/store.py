@@ -156,8 +156,8 @@ class Lease:
         await self._store.update(beat, token=self.token)
 
     async def release(self) -> None:
-        """Let go. Not an error when somebody else holds it by now."""
-        with contextlib.suppress(LeaseLost):
+        """Let go. Not an error when somebody else holds it by now, or when it can only expire."""
+        with contextlib.suppress(LeaseLost, StoreError):
             await self._store.update(lambda state: replace(state, lease=None), token=self.token)
 
 

@@ -1,0 +1,77 @@
+"""What pilotage reasons about, as frozen values, and the one rule: a release *fits* a schema.
+
+Everything here is pure. `fits` is asked by the planner for every plan, by the executor before every
+migration step, start and switch, by the start gate of every instance, and by whatever answers for an
+instance's readiness.
+
+``rule`` halves, and `fits` · ``parts`` releases, instances, routes · ``schema`` what the database says ·
+``state`` what the Store keeps · ``observed`` all of it at one moment.
+"""
+
+from pilotage.model.observed import Observed
+from pilotage.model.parts import (
+    RELEASE_ID_LENGTH,
+    SESSION_PREFIX,
+    Endpoint,
+    Host,
+    Instance,
+    Kind,
+    Life,
+    Release,
+    Role,
+    Route,
+    release_id,
+    session_name,
+    session_release,
+)
+from pilotage.model.rule import (
+    Applied,
+    Fit,
+    Half,
+    HalfRef,
+    Ships,
+    cannot_return,
+    contract,
+    expand,
+    fits,
+    version_key,
+)
+from pilotage.model.schema import HalfRow, Intent, Registration, SchemaView, Session, announced
+from pilotage.model.state import DeployState, HistoryEntry, LeaseRow, Spec
+
+__all__ = [
+    "RELEASE_ID_LENGTH",
+    "SESSION_PREFIX",
+    "Applied",
+    "DeployState",
+    "Endpoint",
+    "Fit",
+    "Half",
+    "HalfRef",
+    "HalfRow",
+    "HistoryEntry",
+    "Host",
+    "Instance",
+    "Intent",
+    "Kind",
+    "LeaseRow",
+    "Life",
+    "Observed",
+    "Registration",
+    "Release",
+    "Role",
+    "Route",
+    "SchemaView",
+    "Session",
+    "Ships",
+    "Spec",
+    "announced",
+    "cannot_return",
+    "contract",
+    "expand",
+    "fits",
+    "release_id",
+    "session_name",
+    "session_release",
+    "version_key",
+]

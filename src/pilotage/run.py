@@ -1,0 +1,56 @@
+"""One plan being carried out, and what every step of it shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+
+from pilotage.events import Emit
+from pilotage.migrate.migration import Migration
+from pilotage.model import Applied, Release, cannot_return, fits
+from pilotage.observe import World
+from pilotage.plan.goal import Policy
+from pilotage.plan.plan import Plan
+from pilotage.plan.rule import misfit
+from pilotage.store import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One plan being carried out, under one lease."""
+
+    world: World
+    plan: Plan
+    policy: Policy
+    lease: Lease
+    emit: Emit
+
+    @property
+    def token(self) -> int:
+        """The lease token that goes with every mutation."""
+        return self.lease.token
+
+    def migration(self, version: str) -> Migration:
+        """The file of a version that the plan names."""
+        found = self.plan.migrations.get(version)
+        assert found is not None, version
+        return found
+
+
+def judge(release: Release, announced: Applied) -> None:
+    """Raise `Misfit` when a release may not start on what is announced."""
+    fit = fits(release.ships, announced)
+    if not fit:
+        raise misfit(release, fit.describe())
+    stuck = cannot_return(release.ships, announced)
+    if stuck:
+        raise misfit(release, f"cannot read the data that {', '.join(stuck)} allowed to be written")
+
+
+async def together(actions: Iterable[Awaitable[None]]) -> None:
+    """Run all to their end, then raise the first error: nothing is left half-way by a neighbour."""
+    results = await asyncio.gather(*actions, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    for failure in sorted(failures, key=lambda f: isinstance(f, Exception)):
+        raise failure
