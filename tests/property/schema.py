@@ -48,8 +48,7 @@ class Server:
     """The database server: the application's tables and pilotage's.
 
     ``done`` and ``begun`` are the truth about effects, whatever the rows say of them.
-    ``contracting`` is called before the first effect of a contract half, ``contracted`` after the
-    last, ``reverted`` after a ``down``.
+    ``contracted`` is called after the last effect of a contract half, ``reverted`` after a ``down``.
     """
 
     change: dict[str, Change]
@@ -65,7 +64,6 @@ class Server:
     locked: bool = False
     done: set[HalfRef] = field(default_factory=set)
     begun: set[HalfRef] = field(default_factory=set)
-    contracting: Watch = nobody
     contracted: Watch = nobody
     reverted: Watch = nobody
 
@@ -83,11 +81,15 @@ class Server:
 
 
 class ModelSchema:
-    """`pilotage.migrate.base.Schema` over a `Server`."""
+    """`pilotage.migrate.base.Schema` over a `Server`.
 
-    def __init__(self, server: Server, step: Step) -> None:
+    ``contracting`` is called before the first effect of a contract half of this client.
+    """
+
+    def __init__(self, server: Server, step: Step, contracting: Watch = nobody) -> None:
         self._server = server
         self._step = step
+        self._contracting = contracting
 
     @contextlib.asynccontextmanager
     async def _lock(self, token: int) -> AsyncIterator[Server]:
@@ -152,7 +154,7 @@ class ModelSchema:
                 for number, statement in enumerate(statements):
                     await self._step("schema.statement")
                     if number == 0 and half is Half.CONTRACT:
-                        server.contracting(change)
+                        self._contracting(change)
                     if not statement.done(server.db):
                         self._run(ref, number, lambda s=statement: s.run(server.db))
                     await self._step("schema.recorded")
@@ -180,7 +182,7 @@ class ModelSchema:
     def _in_transaction(self, change: Change, ref: HalfRef) -> None:
         server = self._server
         if ref.half is Half.CONTRACT:
-            server.contracting(change)
+            self._contracting(change)
         before = copy.deepcopy(server.db.tables)
         statements = change.expand() if ref.half is Half.EXPAND else change.contract()
         try:

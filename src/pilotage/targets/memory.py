@@ -120,6 +120,7 @@ class MemoryTarget:
         run: Run = succeed,
     ) -> None:
         self.hosts = {name: MemoryHost(name) for name in hosts}
+        self._removed: dict[str, MemoryHost] = {}
         self.unfit: set[str] = set()
         self.unstartable: set[str] = set()
         self.unfetchable: set[str] = set()
@@ -131,7 +132,12 @@ class MemoryTarget:
 
     def add_host(self, name: str) -> None:
         """Put a host into the configuration; one that was there before has kept what it had."""
-        self.hosts.setdefault(name, MemoryHost(name))
+        if name not in self.hosts:
+            self.hosts[name] = self._removed.pop(name) if name in self._removed else MemoryHost(name)
+
+    def remove_host(self, name: str) -> None:
+        """Take a host out of the configuration; what runs on it goes on running, unseen."""
+        self._removed[name] = self.hosts.pop(name)
 
     def take_away(self, host: str) -> None:
         """The host stops answering; what runs on it goes on running."""
@@ -147,21 +153,18 @@ class MemoryTarget:
 
     def kill(self, instance: str) -> None:
         """The instance dies. Its record stays, as `Life.DEAD`, until it is stopped."""
-        for host in self.hosts.values():
+        for host in self._all_hosts():
             if instance in host.instances:
                 record = host.instances[instance]
                 host.instances[instance] = replace(record, life=Life.DEAD, detail="killed")
 
     def find(self, instance: str) -> Instance | None:
-        """The record of an instance as it truly is, whether or not its host answers."""
-        for host in self.hosts.values():
-            if instance in host.instances:
-                return host.instances[instance]
-        return None
+        """The record of an instance as it truly is, whether or not anybody can see it."""
+        return next((i for i in self.everything() if i.id == instance), None)
 
     def everything(self) -> tuple[Instance, ...]:
-        """Every record as it truly is, on every host, whether or not it answers."""
-        return tuple(i for host in self.hosts.values() for i in host.instances.values())
+        """Every record as it truly is, whether or not anybody can see it."""
+        return tuple(i for host in self._all_hosts() for i in host.instances.values())
 
     def healthy(self, instance: str) -> bool:
         """Whether the instance runs and would pass its check."""
@@ -294,6 +297,9 @@ class MemoryTarget:
             host.instances.pop(job.instance.id, None)
 
     # -- in common ------------------------------------------------------------------------------
+
+    def _all_hosts(self) -> tuple[MemoryHost, ...]:
+        return (*self.hosts.values(), *self._removed.values())
 
     def _reach(self, name: str, error: type[TargetError]) -> MemoryHost:
         if not self.answers(name):
