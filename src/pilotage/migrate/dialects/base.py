@@ -1,0 +1,293 @@
+"""What the runner needs of a database: one session, and one dialect that knows the rest.
+
+The runner, the backfill and the state tables are written once, over these two. What differs between
+databases (how a lock is taken, what the catalogue says, which errors mean "try again") is a method
+here, so that no other module asks which database it talks to.
+
+Statements of our own carry their values as ``$1``, ``$2`` …, which both drivers understand; an
+author's statement carries none and reaches the server exactly as it was written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pilotage.model import Session as SeenSession
+
+if TYPE_CHECKING:
+    from pilotage.migrate.sql import Effect
+
+Row = tuple[Any, ...]
+
+APPLICATION_NAME = "pilotage"
+"""What our own sessions are called in the database's list of sessions."""
+
+TABLE_PREFIX = "pilotage_"
+
+
+class Trouble(StrEnum):
+    """What a failed statement means to the runner."""
+
+    LOCK = "lock"  # a lock was not granted in time
+    DEADLOCK = (
+        "deadlock"  # chosen as the victim, or not serialisable: the transaction may be retried
+    )
+    TIMEOUT = "timeout"  # it ran longer than it may
+    LOST = "lost"  # the connection is gone, so the outcome of what ran is unknown
+    DENIED = "denied"  # a privilege is missing
+    ABSENT = "absent"  # a table that it names is not there
+    DUPLICATE = "duplicate"  # a unique key is taken
+    OTHER = "other"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same transaction may succeed if it is tried again."""
+        return self in (Trouble.LOCK, Trouble.DEADLOCK)
+
+
+class StatementError(Exception):
+    """A statement failed: a driver's error, classified by its code.
+
+    ``position`` is the 0-based character of the statement's text that the server points at.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        trouble: Trouble = Trouble.OTHER,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        position: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.trouble = trouble
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.position = position
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.detail:
+            parts.append(f"DETAIL: {self.detail}")
+        if self.hint:
+            parts.append(f"HINT: {self.hint}")
+        return "; ".join(parts)
+
+
+class Session(Protocol):
+    """One session of the database. What it runs, it runs in order; outside `transaction`, at once.
+
+    Every method raises `StatementError`.
+    """
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is connected and not left inside a transaction."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    async def query(self, sql: str, *values: object) -> list[Row]:
+        """The rows of a query."""
+        ...
+
+    async def query_some(self, sql: str, most: int) -> list[Row]:
+        """The first rows of an author's query; the others are not fetched."""
+        ...
+
+    async def execute(self, sql: str, *values: object) -> int:
+        """Run a statement; the number of rows that it changed (0 where that means nothing)."""
+        ...
+
+    def transaction(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[None]:
+        """A transaction, committed at the end and rolled back on an exception.
+
+        ``snapshot``: read-only, and everything is read as of one moment.
+        """
+        ...
+
+    async def reset(self) -> None:
+        """Undo what an author's statements may have set (role, search path, temporary tables)."""
+        ...
+
+    async def close(self) -> None:
+        """End the session, and with it every lock that it holds. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The next batch of a walk over a table in the order of a key.
+
+    ``predicate``: SQL that holds for the batch's rows. ``cursor``: where the batch after it begins,
+    or None when this is the last. ``rows``: how many rows of the table it spans.
+    """
+
+    predicate: str
+    cursor: list[str] | None
+    rows: int
+
+
+class Dialect(ABC):
+    """A database, as the runner needs it. One instance belongs to one database."""
+
+    name: str
+    timestamp: str
+    json: str
+    now: str
+    names_blockers: bool
+
+    # -- connections ---------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The database's place, without a password: for ``where`` of an error."""
+
+    @abstractmethod
+    async def connect(self) -> Session:
+        """A new session.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            No server, wrong password, no such database, or no right to connect.
+        """
+
+    @abstractmethod
+    async def exists(self) -> bool:
+        """Whether the database is there. Raises `DatabaseUnavailable` where nobody can tell."""
+
+    @abstractmethod
+    async def create(self) -> None:
+        """Create the database. Idempotent, also when two do it at once."""
+
+    @abstractmethod
+    async def server_clock(self) -> float:
+        """The Unix time of the server, also while the database is not there."""
+
+    @abstractmethod
+    async def prove_session(self, session: Session) -> None:
+        """Raise `PoolerUnsafe` when two statements of ``session`` may reach different sessions."""
+
+    # -- SQL fragments ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def epoch(self, column: str) -> str:
+        """An expression: the column's time as Unix seconds."""
+
+    @abstractmethod
+    async def home(self, session: Session) -> str:
+        """The prefix (``"schema".``) under which our own tables are, or will be."""
+
+    @abstractmethod
+    async def has_table(self, session: Session, home: str, table: str) -> bool:
+        """Whether one of our own tables is there."""
+
+    @abstractmethod
+    async def user_tables(self, session: Session) -> int:
+        """How many tables the database has that are not pilotage's."""
+
+    # -- locks and limits --------------------------------------------------------------------------
+
+    @abstractmethod
+    async def try_lock(self, session: Session, key: str) -> bool:
+        """Try to take a lock that ``session`` holds until `unlock` or its end. Never waits."""
+
+    @abstractmethod
+    async def unlock(self, session: Session, key: str) -> None:
+        """Release it."""
+
+    @abstractmethod
+    async def holder(self, session: Session, key: str) -> tuple[str, str]:
+        """Who holds the lock, and what ends that session; empty strings when nobody does."""
+
+    @abstractmethod
+    async def limit(
+        self, session: Session, *, lock: float | None, total: float | None, local: bool
+    ) -> None:
+        """Bound the waits for locks and the statements that follow, in seconds; None: no bound.
+
+        ``local``: until the end of the transaction, else until the next call or `Session.reset`.
+        """
+
+    @abstractmethod
+    async def become_self(self, session: Session) -> None:
+        """Take back a change of role, so that our own rows can be written in the transaction."""
+
+    @abstractmethod
+    async def blockers(self, watcher: Session, session: Session) -> list[str]:
+        """Whom ``session`` waits for at this moment, each as one line; asked from ``watcher``."""
+
+    @abstractmethod
+    async def sessions(
+        self, session: Session, own: Sequence[Session]
+    ) -> tuple[SeenSession, ...] | None:
+        """The other sessions of this database, or None where there is no such evidence."""
+
+    @abstractmethod
+    async def missing_grants(self, session: Session, home: str, role: str | None) -> list[str]:
+        """The statements that would let ``role`` register instances and read what is applied."""
+
+    @property
+    @abstractmethod
+    def role(self) -> str | None:
+        """The role that the URL names, where roles exist."""
+
+    # -- backfills ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def key(self, session: Session, table: str) -> tuple[str, ...] | None:
+        """The columns to walk the table by (quoted): its primary key, else a unique key without
+        NULLs, else the row's own address; None when it has none of them."""
+
+    @abstractmethod
+    async def window(
+        self,
+        session: Session,
+        table: str,
+        key: tuple[str, ...],
+        cursor: list[str] | None,
+        rows: int,
+        qualifier: str,
+    ) -> Window | None:
+        """The next batch of at most ``rows`` rows after ``cursor``; None at the end of the table."""
+
+    @abstractmethod
+    async def estimate(self, session: Session, table: str) -> int | None:
+        """About how many rows the table has, cheaply; None when nobody knows."""
+
+    @abstractmethod
+    async def total_rows(self, session: Session) -> int:
+        """About how many rows all tables have together."""
+
+    # -- the catalogue ----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def holds(self, session: Session, effect: Effect) -> bool | None:
+        """Whether the catalogue shows what a statement would have made; None: it cannot tell."""
+
+    async def repair(self, session: Session, effect: Effect) -> bool:
+        """Drop what a statement left half-made (an INVALID index); True when there was any."""
+        return False
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A session for the length of a block."""
+        session = await self.connect()
+        try:
+            yield session
+        finally:
+            await session.close()

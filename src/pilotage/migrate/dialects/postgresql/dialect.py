@@ -1,0 +1,338 @@
+"""PostgreSQL as the runner needs it: connections, locks and the views of who holds them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import psycopg
+
+from pilotage.errors import DatabaseUnavailable, PoolerUnsafe
+from pilotage.migrate.dialects.base import (
+    APPLICATION_NAME,
+    Dialect,
+    Session,
+    StatementError,
+    Trouble,
+    Window,
+)
+from pilotage.migrate.dialects.postgresql import catalogue, login, walk
+from pilotage.migrate.dialects.postgresql.address import parse
+from pilotage.migrate.dialects.postgresql.session import PostgresSession
+from pilotage.model import Session as SeenSession
+from pilotage.secret import Secret
+
+if TYPE_CHECKING:
+    from pilotage.migrate.sql import Effect
+
+_PROBES = 3
+
+
+class PostgreSQL(Dialect):
+    """One PostgreSQL database.
+
+    ``url`` is the application's; ``migration_url``, when there is one, is what everything here
+    connects with. From ``url`` only the name of the application's role is then used.
+    """
+
+    name = "postgresql"
+    timestamp = "timestamptz"
+    json = "jsonb"
+    now = "clock_timestamp()"
+    names_blockers = True
+
+    def __init__(self, url: Secret, migration_url: Secret | None = None) -> None:
+        app = parse(url, application_name=APPLICATION_NAME)
+        self._address = (
+            parse(migration_url, application_name=APPLICATION_NAME) if migration_url else app
+        )
+        self._role = app.user or None if migration_url else None
+
+    @property
+    def where(self) -> str:
+        """``postgresql://user@host:port/database``."""
+        return str(self._address)
+
+    @property
+    def role(self) -> str | None:
+        """The application's role, where it is not the migrator's."""
+        return self._role if self._role != self._address.user else None
+
+    # -- connections ---------------------------------------------------------------------------
+
+    async def connect(self) -> PostgresSession:
+        """A new session."""
+        try:
+            return await PostgresSession.open(self._address)
+        except psycopg.Error as error:
+            raise await login.explain(error, self._address) from login.cause(error)
+        except StatementError as error:
+            raise DatabaseUnavailable(str(error), where=self.where) from error
+
+    async def exists(self) -> bool:
+        """Whether the database is there: it can be connected to, or the server lists it."""
+        try:
+            session = await PostgresSession.open(self._address)
+        except psycopg.Error as error:
+            if await login.is_missing(self._address):
+                return False
+            raise await login.explain(error, self._address) from login.cause(error)
+        except StatementError as error:
+            raise DatabaseUnavailable(str(error), where=self.where) from error
+        await session.close()
+        return True
+
+    async def create(self) -> None:
+        """CREATE DATABASE, from the server's maintenance database."""
+        session = await login.maintenance(self._address)
+        if session is None:
+            raise DatabaseUnavailable(
+                f"the database {self._address.database} is missing, and no other database of the "
+                "server can be connected to in order to create it",
+                where=self.where,
+                next=f"create it: createdb {self._address.database}",
+            )
+        name = catalogue.quote(self._address.database)
+        try:
+            await session.execute(f"CREATE DATABASE {name}")
+        except StatementError as error:
+            if error.code in ("42P04", "23505"):  # someone else was faster
+                return
+            raise DatabaseUnavailable(
+                f"the database {self._address.database} is missing and could not be created: {error}",
+                where=self.where,
+                next=f"as a role that may: CREATE DATABASE {name}"
+                + (f" OWNER {catalogue.quote(self._address.user)};" if self._address.user else ";"),
+            ) from error
+        finally:
+            await session.close()
+
+    async def server_clock(self) -> float:
+        """The server's clock, asked in the maintenance database while our own is missing."""
+        session: PostgresSession | None
+        if await login.is_missing(self._address):
+            session = await login.maintenance(self._address)
+            if session is None:
+                raise DatabaseUnavailable("the server's clock cannot be read", where=self.where)
+        else:
+            session = await self.connect()
+        try:
+            return float((await session.query(f"SELECT {self.epoch(self.now)}"))[0][0])
+        finally:
+            await session.close()
+
+    async def prove_session(self, session: Session) -> None:
+        """Compare the server processes that two connections talk to, a few times.
+
+        Behind a transaction pooler both are given the same one in turn, or one of them is moved
+        to another; a server, or a pooler in session mode, gives each its own and keeps it.
+        """
+        first = cast(PostgresSession, session)
+        try:
+            second = await PostgresSession.open(self._address)
+        except (psycopg.Error, StatementError) as error:
+            if first.announced_pid == first.pid:
+                return  # the server itself named this process: no pooler is in between
+            raise PoolerUnsafe(
+                "a pooler stands before the server, and whether it keeps a session together "
+                "cannot be seen: a second connection was refused",
+                where=self.where,
+                next="set migration_url to the server itself",
+            ) from (login.cause(error) if isinstance(error, psycopg.Error) else error)
+        try:
+            mine, others = {first.pid}, {second.pid}
+            for _ in range(_PROBES):
+                mine.add((await first.query("SELECT pg_backend_pid()"))[0][0])
+                others.add((await second.query("SELECT pg_backend_pid()"))[0][0])
+        except StatementError as error:
+            raise DatabaseUnavailable(str(error), where=self.where) from error
+        finally:
+            await second.close()
+        if mine & others or len(mine) > 1 or len(others) > 1:
+            raise PoolerUnsafe(
+                "the connection goes through a pooler in transaction mode: consecutive statements "
+                "reach different server processes, so the migration lock would guard nothing",
+                where=self.where,
+                state="nothing was changed",
+                next="set migration_url to the server itself (not the pooler's port), or to a "
+                "pool in session mode",
+            )
+
+    # -- SQL fragments -------------------------------------------------------------------------
+
+    def epoch(self, column: str) -> str:
+        """Seconds, as a double."""
+        return f"extract(epoch FROM {column})::float8"
+
+    async def home(self, session: Session) -> str:
+        """The schema in which our tables are found, else the one in which they will be made."""
+        rows = await session.query(
+            "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n"
+            " ON n.oid = c.relnamespace WHERE c.oid = to_regclass('pilotage_meta')),"
+            " current_schema())"
+        )
+        schema = rows[0][0]
+        if schema is None:
+            raise DatabaseUnavailable(
+                "the search path names no schema that exists",
+                where=self.where,
+                next="CREATE SCHEMA …, or change the role's search_path",
+            )
+        return f"{catalogue.quote(schema)}."
+
+    async def has_table(self, session: Session, home: str, table: str) -> bool:
+        """Whether it is in the catalogue."""
+        return bool((await session.query("SELECT to_regclass($1) IS NOT NULL", home + table))[0][0])
+
+    async def user_tables(self, session: Session) -> int:
+        """Tables, partitioned and foreign tables outside the system's schemas and extensions."""
+        rows = await session.query(
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't'"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+            r" AND n.nspname NOT LIKE 'pg\_toast%' AND c.relname NOT LIKE 'pilotage\_%'"
+            " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass"
+            " AND d.objid = c.oid AND d.deptype = 'e')"
+        )
+        return int(rows[0][0])
+
+    # -- locks and limits ----------------------------------------------------------------------
+
+    async def try_lock(self, session: Session, key: str) -> bool:
+        """pg_try_advisory_lock, which never waits; also notes if the session was exchanged."""
+        rows = await session.query(
+            "SELECT pg_try_advisory_lock($1::bigint), pg_backend_pid()", _number(key)
+        )
+        granted, pid = rows[0]
+        if pid != cast(PostgresSession, session).pid:
+            raise PoolerUnsafe(
+                "the server process behind the connection changed: a pooler is in between",
+                where=self.where,
+                next="set migration_url to the server itself",
+            )
+        return bool(granted)
+
+    async def unlock(self, session: Session, key: str) -> None:
+        """Release it; nothing happens when it is not held."""
+        await session.query("SELECT pg_advisory_unlock($1::bigint)", _number(key))
+
+    async def holder(self, session: Session, key: str) -> tuple[str, str]:
+        """The session that holds the lock: its pid, name, address, age and what it is doing."""
+        number = _number(key) & 0xFFFFFFFFFFFFFFFF
+        rows = await session.query(
+            "SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'local'),"
+            " to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'), a.state,"
+            " extract(epoch FROM clock_timestamp() - a.state_change)::int"
+            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND l.classid::bigint = $1 AND l.objid::bigint = $2",
+            number >> 32,
+            number & 0xFFFFFFFF,
+        )
+        if not rows:
+            return "", ""
+        pid, name, client, since, state, age = rows[0]
+        doing = f", {state} for {age} s" if state else ""
+        return (
+            f"session {pid} ({name or 'unnamed'} from {client}, connected since {since}{doing})",
+            f"SELECT pg_terminate_backend({pid});",
+        )
+
+    async def limit(
+        self, session: Session, *, lock: float | None, total: float | None, local: bool
+    ) -> None:
+        """``lock_timeout`` and ``statement_timeout``."""
+        await session.query(
+            "SELECT set_config('lock_timeout', $1, $3), set_config('statement_timeout', $2, $3)",
+            _milliseconds(lock),
+            _milliseconds(total),
+            local,
+        )
+
+    async def become_self(self, session: Session) -> None:
+        """Undo SET ROLE and SET SESSION AUTHORIZATION."""
+        await session.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+
+    async def blockers(self, watcher: Session, session: Session) -> list[str]:
+        """The sessions that pg_blocking_pids names, with what they run."""
+        rows = await watcher.query(
+            "SELECT a.pid, a.application_name, a.usename, a.state,"
+            " extract(epoch FROM clock_timestamp() - a.xact_start)::int, left(a.query, 200)"
+            " FROM pg_stat_activity a WHERE a.pid = ANY (pg_blocking_pids($1::int))",
+            cast(PostgresSession, session).pid,
+        )
+        return [
+            f"session {pid} ({name or 'unnamed'}, role {user}, {state or 'state hidden'}"
+            + (f", in a transaction for {age} s" if age is not None else "")
+            + f"): {' '.join((query or '').split())}"
+            for pid, name, user, state, age, query in rows
+        ]
+
+    async def sessions(
+        self, session: Session, own: Sequence[Session]
+    ) -> tuple[SeenSession, ...] | None:
+        """pg_stat_activity of this database. Names are shown to every role, addresses to some."""
+        try:
+            rows = await session.query(
+                "SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), '')"
+                " FROM pg_stat_activity WHERE datname = current_database()"
+                " AND usesysid IS NOT NULL AND pid <> ALL ($1::int[])"
+                " AND coalesce(backend_type, 'client backend') = 'client backend' ORDER BY pid",
+                [cast(PostgresSession, mine).pid for mine in own],
+            )
+        except StatementError as error:
+            if error.trouble is Trouble.DENIED:
+                return None
+            raise
+        return tuple(SeenSession(pid, name, client) for pid, name, client in rows)
+
+    async def missing_grants(self, session: Session, home: str, role: str | None) -> list[str]:
+        """What `GRANT` statements the application's role lacks."""
+        return await catalogue.missing_grants(session, home, role) if role else []
+
+    # -- backfills -----------------------------------------------------------------------------
+
+    async def key(self, session: Session, table: str) -> tuple[str, ...] | None:
+        """See `walk.key`."""
+        return await walk.key(session, table)
+
+    async def window(
+        self,
+        session: Session,
+        table: str,
+        key: tuple[str, ...],
+        cursor: list[str] | None,
+        rows: int,
+        qualifier: str,
+    ) -> Window | None:
+        """See `walk.window`."""
+        return await walk.window(session, table, key, cursor, rows, qualifier)
+
+    async def estimate(self, session: Session, table: str) -> int | None:
+        """See `walk.estimate`."""
+        return await walk.estimate(session, table)
+
+    async def total_rows(self, session: Session) -> int:
+        """See `walk.total_rows`."""
+        return await walk.total_rows(session)
+
+    # -- the catalogue -------------------------------------------------------------------------
+
+    async def holds(self, session: Session, effect: Effect) -> bool | None:
+        """See `catalogue.holds`."""
+        return await catalogue.holds(session, effect)
+
+    async def repair(self, session: Session, effect: Effect) -> bool:
+        """Drop an INVALID index: an invalid unique index still enforces, and none can be used."""
+        return await catalogue.drop_invalid(session, effect)
+
+
+def _number(key: str) -> int:
+    """A lock's name as the signed 64-bit number that advisory locks have."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], signed=True)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "0" if seconds is None else str(max(1, round(seconds * 1000)))

@@ -1,0 +1,153 @@
+"""One PostgreSQL session: psycopg, with its errors classified by SQLSTATE."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from pilotage.migrate.dialects.base import Row, StatementError, Trouble
+from pilotage.migrate.dialects.postgresql.address import Address
+
+_TROUBLES = {
+    "55P03": Trouble.LOCK,  # lock_not_available
+    "40P01": Trouble.DEADLOCK,
+    "40001": Trouble.DEADLOCK,  # serialization_failure
+    "57014": Trouble.TIMEOUT,  # query_canceled: statement_timeout
+    "25P04": Trouble.TIMEOUT,  # transaction_timeout
+    "42501": Trouble.DENIED,
+    "42P01": Trouble.ABSENT,
+    "3F000": Trouble.ABSENT,
+    "23505": Trouble.DUPLICATE,
+}
+_LOST = ("08", "57P")  # connection exceptions; the server is shutting down or crashed
+
+
+def translate(error: psycopg.Error, *, lost: bool = False) -> StatementError:
+    """psycopg's error as the runner sees it."""
+    code = error.sqlstate or ""
+    trouble = _TROUBLES.get(code, Trouble.OTHER)
+    if lost or code.startswith(_LOST):
+        trouble = Trouble.LOST
+    diag = error.diag
+    position = diag.statement_position
+    return StatementError(
+        diag.message_primary or str(error).strip() or type(error).__name__,
+        trouble=trouble,
+        code=code,
+        detail=diag.message_detail or "",
+        hint=diag.message_hint or "",
+        position=int(position) - 1 if position else None,
+    )
+
+
+class PostgresSession:
+    """`pilotage.migrate.dialects.base.Session` on an `psycopg.AsyncConnection` in autocommit mode."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        self._connection = connection
+        self.pid = 0
+
+    @classmethod
+    async def open(cls, address: Address) -> PostgresSession:
+        """Connect; raises `psycopg.OperationalError` as it is, for the dialect to look into."""
+        connection = await psycopg.AsyncConnection.connect(
+            address.conninfo.reveal(), autocommit=True, prepare_threshold=None
+        )
+        connection.cursor_factory = psycopg.AsyncRawCursor
+        session = cls(connection)
+        try:
+            await session._set_up()
+            session.pid = (await session.query("SELECT pg_backend_pid()"))[0][0]
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    @property
+    def announced_pid(self) -> int:
+        """The process that the server named when the session began; a pooler makes one up."""
+        return self._connection.info.backend_pid
+
+    @property
+    def server_version(self) -> int:
+        """E.g. ``150020`` for 15.20."""
+        return self._connection.info.server_version
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is connected and idle."""
+        return (
+            not self._connection.closed
+            and self._connection.info.transaction_status is TransactionStatus.IDLE
+        )
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open (failed or not)."""
+        status = self._connection.info.transaction_status
+        return status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+    async def query(self, sql: str, *values: object) -> list[Row]:
+        """The rows of a query; an empty list for a statement that returns none."""
+        try:
+            cursor = await self._connection.execute(cast("Any", sql), values or None)
+            return await cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise translate(error, lost=self._connection.broken) from error
+
+    async def query_some(self, sql: str, most: int) -> list[Row]:
+        """The first rows, through a server-side cursor; inside a transaction."""
+        await self.execute(f"DECLARE pilotage_rows NO SCROLL CURSOR FOR {sql}")
+        rows = await self.query(f"FETCH FORWARD {int(most)} FROM pilotage_rows")
+        await self.execute("CLOSE pilotage_rows")
+        return rows
+
+    async def execute(self, sql: str, *values: object) -> int:
+        """Run a statement; without values it reaches the server exactly as it is."""
+        try:
+            cursor = await self._connection.execute(cast("Any", sql), values or None)
+        except psycopg.Error as error:
+            raise translate(error, lost=self._connection.broken) from error
+        return max(cursor.rowcount, 0)
+
+    @asynccontextmanager
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[None]:
+        """A transaction block; ``snapshot``: REPEATABLE READ, READ ONLY."""
+        await self.execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            if snapshot
+            else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+        )
+        try:
+            yield
+        except BaseException:
+            # A statement that was cancelled leaves the connection busy: then only closing helps.
+            with suppress(StatementError):
+                await self.execute("ROLLBACK")
+            raise
+        await self.execute("COMMIT")
+
+    async def reset(self) -> None:
+        """Forget what an author's statements have set, without giving up advisory locks."""
+        if self.in_transaction:
+            await self.execute("ROLLBACK")
+        await self.execute(
+            "RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP; CLOSE ALL; UNLISTEN *"
+        )
+        await self._set_up()
+
+    async def _set_up(self) -> None:
+        # State that another session acted upon must survive a crash of the server.
+        await self.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
+
+    async def close(self) -> None:
+        """End the session."""
+        with suppress(psycopg.Error):
+            await self._connection.close()

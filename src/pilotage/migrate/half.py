@@ -1,0 +1,426 @@
+"""Running the statements of one half, inside a transaction or statement by statement.
+
+Called by `pilotage.migrate.runner` with the migration lock held. What runs is always the author's own
+text.
+
+In a transaction the half and its row are one: there is no state between. Without one
+(``transaction=false``), every statement that *can* run in a transaction is committed together with the
+count of statements done, so only a statement that cannot (CREATE INDEX CONCURRENTLY, VACUUM) or that
+may commit by itself (CALL, DO) can ever be in doubt after a crash; the row says so before it begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from pilotage.errors import (
+    AmbiguousOutcome,
+    DatabaseError,
+    HalfFailed,
+    LockUnavailable,
+    MigrationFileError,
+)
+from pilotage.events import Emit, HalfFinished, HalfRetried, HalfStarted, HalfStatement, Note
+from pilotage.migrate import catalogue, sql
+from pilotage.migrate.attempts import Attempts, watched
+from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
+from pilotage.migrate.migration import Migration, Section
+from pilotage.migrate.settings import RunnerSettings
+from pilotage.migrate.sql import Statement
+from pilotage.migrate.state import State, StoredHalf
+from pilotage.model import Half, HalfRef
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What running anything needs: the locked session, and who is told."""
+
+    dialect: Dialect
+    state: State
+    session: Session
+    settings: RunnerSettings
+    emit: Emit
+
+
+def where(migration: Migration, section: Section, statement: Statement, offset: int = 0) -> str:
+    """``file:line`` of a character of a statement."""
+    line = section.line + statement.line - 1 + statement.text.count("\n", 0, offset)
+    return f"{migration.path}:{line}"
+
+
+def failed(
+    migration: Migration,
+    section: Section,
+    statement: Statement,
+    error: StatementError,
+    *,
+    title: str,
+    state: str,
+    next: str = "",
+) -> HalfFailed:
+    """The error of a statement that the server refused, with its line in the file."""
+    what = f"{title}: {error}"
+    if error.trouble is Trouble.TIMEOUT:
+        what = f"{title}: not done within its time limit ({error})"
+    return HalfFailed(
+        what,
+        where=where(migration, section, statement, error.position or 0),
+        state=state,
+        next=next or "correct the file, then run the same command again",
+    )
+
+
+def digest(statements: Sequence[Statement]) -> str:
+    """What the text of the statements that are done is recognised by."""
+    text = "\0".join(statement.text for statement in statements)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def statements_of(section: Section, migration: Migration, dialect: Dialect) -> list[Statement]:
+    """The statements of a section; raises `MigrationFileError` with ``file:line``."""
+    with sql.located(migration.path, section.line):
+        return list(sql.split(section.text, dialect.name))
+
+
+class HalfRun:
+    """One half, being applied."""
+
+    def __init__(
+        self, work: Work, migration: Migration, half: Half, *, release: str | None, fresh: bool
+    ) -> None:
+        self._work = work
+        self._migration = migration
+        self._ref = HalfRef(migration.version, half)
+        self._release = release
+        self._fresh = fresh
+        self._done = 0
+        self._section = migration.section(half) or Section("", 1)
+        self._statements = statements_of(self._section, migration, work.dialect)
+        directives = self._section.directives
+        settings = work.settings
+        self._attempts = Attempts(
+            lock=directives.lock_timeout or settings.lock_timeout,
+            total=directives.timeout or settings.timeout,
+        )
+
+    async def run(self) -> None:
+        """Apply it, or finish what an earlier run began; return at once when it is applied."""
+        work, ref = self._work, self._ref
+        stored = await work.state.half(work.session, ref)
+        if stored is not None and stored.row.how == "opened":
+            stored = None
+        done = self._done = self._already_done(stored)
+        if stored is not None and done >= len(self._statements) and not stored.in_statement:
+            return
+        started = time.monotonic()
+        work.emit(
+            HalfStarted(
+                half=str(ref),
+                name=self._migration.name,
+                statements=len(self._statements),
+                done=done,
+            )
+        )
+        async with watched(work.dialect, work.session, self._attempts):
+            if self._section.directives.transaction:
+                await self._attempts.run(
+                    self._whole, on_retry=self._retried, on_exhausted=self._nothing_applied
+                )
+            else:
+                await self._one_by_one(stored, done)
+        work.emit(
+            HalfFinished(
+                half=str(ref), name=self._migration.name, seconds=time.monotonic() - started
+            )
+        )
+
+    def _already_done(self, stored: StoredHalf | None) -> int:
+        """How many statements an earlier run has done; they must still be the same."""
+        if stored is None:
+            return 0
+        if stored.row.finished_at is not None:
+            return len(self._statements)
+        done = stored.row.statements_done
+        if digest(self._statements[:done]) != stored.done_digest:
+            raise MigrationFileError(
+                f"{self._ref} is applied in part ({done} statements), and these statements were "
+                "edited since",
+                where=f"{self._migration.path}:{self._section.line}",
+                state=f"the first {done} statements are applied as they were",
+                next="restore their text (git checkout), and change only what follows them",
+            )
+        return done
+
+    # -- in a transaction ----------------------------------------------------------------------
+
+    async def _whole(self) -> None:
+        work = self._work
+        session = work.session
+        attempts = self._attempts
+        async with session.transaction():
+            await work.dialect.limit(
+                session, lock=attempts.lock, total=attempts.remaining, local=True
+            )
+            for number, statement in list(enumerate(self._statements, start=1))[self._done :]:
+                began = time.monotonic()
+                try:
+                    await session.execute(statement.text)
+                except StatementError as error:
+                    if error.trouble.passes:
+                        raise
+                    raise self._failed(
+                        statement, error, state=self._progress(self._done)
+                    ) from error
+                if not session.in_transaction:
+                    raise self._ended_transaction(statement)
+                self._tell(number, began)
+            await work.dialect.become_self(session)
+            await self._record(len(self._statements))
+
+    def _ended_transaction(self, statement: Statement) -> HalfFailed:
+        return HalfFailed(
+            f"{self._ref}: a statement ended the transaction that the half runs in",
+            where=where(self._migration, self._section, statement),
+            state="the statements before it, and it, are committed; the half is not recorded",
+            next="take COMMIT or ROLLBACK out, undo by hand what is committed, and run again; "
+            "or `-- pilotage: transaction=false`",
+        )
+
+    # -- statement by statement ------------------------------------------------------------------
+
+    async def _one_by_one(self, stored: StoredHalf | None, done: int) -> None:
+        work = self._work
+        session = work.session
+        in_doubt = stored is not None and stored.in_statement
+        if stored is None:
+            async with session.transaction():
+                await self._record(0)
+        for index in range(done, len(self._statements)):
+            statement = self._statements[index]
+            began = time.monotonic()
+            if in_doubt and await self._happened(statement, index):
+                async with session.transaction():
+                    await self._record(index + 1)
+            elif self._runs_bare(statement):
+                await self._bare(statement, index)
+            else:
+                await self._committed(statement, index)
+            in_doubt = False
+            self._tell(index + 1, began)
+        if done == len(self._statements):  # none at all, or all done and only the row was left
+            async with session.transaction():
+                await self._record(done)
+
+    def _runs_bare(self, statement: Statement) -> bool:
+        dialect = self._work.dialect.name
+        return bool(sql.needs_no_transaction(statement.text, dialect)) or self._may_commit(
+            statement
+        )
+
+    def _may_commit(self, statement: Statement) -> bool:
+        """Whether it may commit by itself, so that an error does not mean that nothing happened.
+
+        Asked of the text, and broadly: a DO block that only *mentions* one of the words is treated
+        with more care than it needs.
+        """
+        text = statement.text.upper()
+        if text.startswith("DO"):
+            return any(word in text for word in ("COMMIT", "ROLLBACK", "CALL", "EXECUTE"))
+        return text.startswith("CALL")
+
+    async def _committed(self, statement: Statement, index: int) -> None:
+        """A statement and the count of statements done, in one transaction."""
+        work = self._work
+        attempts = self._attempts
+
+        async def once() -> None:
+            async with work.session.transaction():
+                await work.dialect.limit(
+                    work.session, lock=attempts.lock, total=attempts.remaining, local=True
+                )
+                await work.session.execute(statement.text)
+                if not work.session.in_transaction:
+                    raise self._ended_transaction(statement)
+                await work.dialect.become_self(work.session)
+                await self._record(index + 1)
+
+        await self._attempt(once, statement, index)
+
+    async def _bare(self, statement: Statement, index: int) -> None:
+        """A statement in no transaction: marked before it, counted after it."""
+        work = self._work
+        session = work.session
+        effects = catalogue.effects_of(statement, work.dialect)
+        # A concurrent build waits for every older snapshot under lock_timeout too, while it holds
+        # no lock that anyone queues behind: it gets the whole of the time, not a short wait.
+        lock = self._attempts.lock if self._may_commit(statement) else None
+
+        async def once() -> None:
+            async with session.transaction():
+                await self._record(index, in_statement=True)
+            await self._repair(effects)
+            await work.dialect.limit(
+                session, lock=lock, total=self._attempts.remaining, local=False
+            )
+            try:
+                await session.execute(statement.text)
+            except StatementError as error:
+                if error.trouble is Trouble.LOST:
+                    raise
+                await session.reset()
+                await self._repair(effects)
+                if self._may_commit(statement):
+                    raise StatementError(str(error), position=error.position) from error
+                async with session.transaction():
+                    await self._record(index)
+                raise
+            await session.reset()
+            for effect in effects:
+                if await work.dialect.holds(session, effect) is False:
+                    raise StatementError(f"it reported success, but {effect} is not there")
+            async with session.transaction():
+                await self._record(index + 1)
+
+        await self._attempt(once, statement, index)
+
+    async def _repair(self, effects: Sequence[sql.Effect]) -> None:
+        work = self._work
+        for effect in effects:
+            if await work.dialect.repair(work.session, effect):
+                work.emit(Note(text=f"dropped what an earlier attempt left INVALID: {effect}"))
+
+    async def _attempt(
+        self, once: Callable[[], Awaitable[None]], statement: Statement, index: int
+    ) -> None:
+        try:
+            await self._attempts.run(
+                once,
+                on_retry=self._retried,
+                on_exhausted=lambda error: self._part_applied(statement, index, error),
+            )
+        except StatementError as error:
+            raise self._failed(
+                statement, error, state=self._progress(index), next=self._how_on(statement, error)
+            ) from error
+
+    def _how_on(self, statement: Statement, error: StatementError) -> str:
+        if error.trouble is Trouble.LOST:
+            return "run the same command again: it looks in the catalogue whether the statement is done"
+        return "correct the statement, then run the same command again: it resumes with it"
+
+    async def _happened(self, statement: Statement, index: int) -> bool:
+        """Whether a statement that was begun in an earlier run has happened; False: run it again.
+
+        Raises
+        ------
+        AmbiguousOutcome
+            The catalogue cannot tell.
+        """
+        work = self._work
+        if not self._runs_bare(statement):
+            return False  # it is committed together with its count, which does not count it
+        effects = catalogue.effects_of(statement, work.dialect)
+        await self._repair(effects)
+        seen = [await work.dialect.holds(work.session, effect) for effect in effects]
+        if seen and all(seen):
+            work.emit(Note(text=f"{self._ref}: statement {index + 1} was done before the crash"))
+            return True
+        if seen and all(found is False for found in seen):
+            return False
+        lines = " ".join(statement.text.split())
+        look = ", ".join(str(effect) for effect in effects) or "what the statement changes"
+        raise AmbiguousOutcome(
+            f"{self._ref}: statement {index + 1} of {len(self._statements)} was begun and never "
+            f"reported, and the catalogue cannot tell whether it happened: {lines[:200]}",
+            where=where(self._migration, self._section, statement),
+            state=self._progress(index),
+            next=f"look at {look}; finish the half by hand (this statement if it did not happen, and "
+            f"what follows it), then: pilotage migrate mark {self._ref}",
+        )
+
+    # -- records and words -----------------------------------------------------------------------
+
+    async def _record(self, done: int, *, in_statement: bool = False) -> None:
+        """Write the row; with the last statement, also that the half is applied."""
+        work, ref, migration = self._work, self._ref, self._migration
+        complete = done == len(self._statements) and not in_statement
+        expand = ref.half is Half.EXPAND
+        await work.state.put_half(
+            work.session,
+            ref,
+            name=migration.name,
+            checksum=migration.checksum(ref.half),
+            release=self._release,
+            statements_done=done,
+            done_digest=digest(self._statements[:done]),
+            in_statement=in_statement,
+            finished=complete and not (expand and migration.backfill),
+        )
+        if complete and not expand:
+            await work.state.delete_intent(work.session, ref)
+        if complete and expand and self._fresh and migration.replaces and not migration.contract:
+            await work.state.put_half(
+                work.session,
+                HalfRef(ref.version, Half.CONTRACT),
+                name=migration.name,
+                checksum=migration.checksum(Half.CONTRACT),
+                release=self._release,
+                finished=True,
+            )
+
+    def _tell(self, number: int, began: float) -> None:
+        self._work.emit(
+            HalfStatement(
+                half=str(self._ref),
+                number=number,
+                statements=len(self._statements),
+                seconds=time.monotonic() - began,
+            )
+        )
+
+    def _retried(self, attempt: int, pause: float, why: str) -> None:
+        self._work.emit(HalfRetried(half=str(self._ref), attempt=attempt, wait=pause, why=why))
+
+    def _progress(self, index: int) -> str:
+        if not index:
+            return f"nothing of {self._ref} is applied"
+        return f"the first {index} of {len(self._statements)} statements of {self._ref} are applied"
+
+    def _failed(
+        self, statement: Statement, error: StatementError, *, state: str, next: str = ""
+    ) -> HalfFailed:
+        if error.trouble is Trouble.LOST:
+            next = next or "run the same command again: the row says whether it was committed"
+            state = f"the connection was lost; {state}, unless it was committed at that moment"
+        return failed(
+            self._migration,
+            self._section,
+            statement,
+            error,
+            title=f"{self._ref} failed",
+            state=state,
+            next=next,
+        )
+
+    def _nothing_applied(self, error: StatementError) -> DatabaseError:
+        return self._no_lock(self._section.line, self._progress(self._done), error)
+
+    def _part_applied(
+        self, statement: Statement, index: int, error: StatementError
+    ) -> DatabaseError:
+        line = self._section.line + statement.line - 1
+        return self._no_lock(line, self._progress(index), error)
+
+    def _no_lock(self, line: int, state: str, error: StatementError) -> DatabaseError:
+        attempts = self._attempts
+        return LockUnavailable(
+            f"{self._ref} did not get its lock in {attempts.number} attempts over "
+            f"{attempts.total:g} s: {attempts.why(error)}",
+            where=f"{self._migration.path}:{line}",
+            state=state,
+            next="end the session in the way, or try again at a quieter time "
+            "(limits: lock_timeout and timeout)",
+        )

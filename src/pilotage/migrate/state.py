@@ -1,0 +1,533 @@
+"""Pilotage's own tables in the application's database: their definition, and how rows are read and
+written. The reference is ``docs/reference/state-tables.md``.
+
+Nothing here takes a lock or judges anything; `pilotage.migrate.runner` calls it at the right moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pilotage.errors import DatabaseError, LeaseLost
+from pilotage.migrate.dialects.base import Dialect, Session
+from pilotage.model import (
+    Half,
+    HalfRef,
+    HalfRow,
+    Intent,
+    Kind,
+    Registration,
+    Ships,
+    version_key,
+)
+
+FORMAT = 1
+"""The version of the tables below. A change of them is a new entry of `_UPGRADES`."""
+
+_TABLES = """
+CREATE TABLE {home}pilotage_streams (
+    stream text NOT NULL PRIMARY KEY,
+    born_empty boolean NOT NULL,
+    made_at {timestamp} NOT NULL,
+    first_start_at {timestamp},
+    schema_dump text,
+    dumped_at {timestamp}
+);
+CREATE TABLE {home}pilotage_migrations (
+    stream text NOT NULL,
+    version text NOT NULL,
+    half text NOT NULL CHECK (half IN ('expand', 'contract')),
+    name text NOT NULL,
+    checksum text NOT NULL,
+    release text,
+    started_at {timestamp},
+    finished_at {timestamp},
+    statements_done integer NOT NULL DEFAULT 0,
+    done_digest text NOT NULL DEFAULT '',
+    in_statement boolean NOT NULL DEFAULT false,
+    how text NOT NULL DEFAULT 'applied',
+    opened_at {timestamp},
+    PRIMARY KEY (stream, version, half)
+);
+CREATE TABLE {home}pilotage_instances (
+    stream text NOT NULL,
+    instance text NOT NULL,
+    service text NOT NULL,
+    host text NOT NULL,
+    release text NOT NULL,
+    ships {json},
+    kind text NOT NULL,
+    registered_at {timestamp} NOT NULL,
+    PRIMARY KEY (stream, instance)
+);
+CREATE TABLE {home}pilotage_intents (
+    stream text NOT NULL,
+    version text NOT NULL,
+    half text NOT NULL CHECK (half IN ('expand', 'contract')),
+    revert boolean NOT NULL DEFAULT false,
+    token bigint,
+    written_at {timestamp} NOT NULL,
+    PRIMARY KEY (stream, version, half)
+);
+CREATE TABLE {home}pilotage_backfills (
+    stream text NOT NULL,
+    version text NOT NULL,
+    digest text NOT NULL,
+    final boolean NOT NULL,
+    pass integer NOT NULL,
+    statement integer NOT NULL,
+    position {json},
+    pass_rows bigint NOT NULL,
+    total_rows bigint NOT NULL,
+    started_at {timestamp} NOT NULL,
+    updated_at {timestamp} NOT NULL,
+    finished_at {timestamp},
+    PRIMARY KEY (stream, version)
+);
+CREATE TABLE {home}pilotage_fence (
+    stream text NOT NULL,
+    domain text NOT NULL,
+    token bigint NOT NULL,
+    PRIMARY KEY (stream, domain)
+);
+CREATE TABLE {home}pilotage_state (
+    service text NOT NULL PRIMARY KEY,
+    version bigint NOT NULL,
+    body {json} NOT NULL,
+    updated_at {timestamp} NOT NULL
+);
+CREATE TABLE {home}pilotage_meta (
+    format integer NOT NULL,
+    made_at {timestamp} NOT NULL
+);
+INSERT INTO {home}pilotage_meta (format, made_at) VALUES (1, {now})
+"""
+
+_UPGRADES: Mapping[int, str] = {}
+"""Format → the statements that make the tables of the format before into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHalf:
+    """A row of ``pilotage_migrations`` with what only the runner needs.
+
+    ``in_statement``: the statement after ``statements_done`` was begun outside a transaction.
+    ``done_digest``: a digest of the text of the statements that are done.
+    """
+
+    row: HalfRow
+    in_statement: bool
+    done_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A row of ``pilotage_backfills``: how far a backfill has come."""
+
+    digest: str
+    final: bool
+    number: int  # of the pass, from 1
+    statement: int  # index from 0
+    position: list[str] | None  # the key of the last row of the last batch
+    pass_rows: int
+    total_rows: int
+    finished: bool = False
+
+
+class State:
+    """The tables of one stream, as statements over a `Session`."""
+
+    def __init__(self, dialect: Dialect, home: str, stream: str) -> None:
+        self._dialect = dialect
+        self._home = home
+        self._stream = stream
+
+    # -- the tables themselves -----------------------------------------------------------------
+
+    async def format(self, session: Session) -> int:
+        """The format of the tables that are there, 0 for none.
+
+        Raises
+        ------
+        DatabaseError
+            They were made by a later version of pilotage.
+        """
+        if not await self._dialect.has_table(session, self._home, "pilotage_meta"):
+            return 0
+        found = int(
+            (await session.query(f"SELECT max(format) FROM {self._home}pilotage_meta"))[0][0]
+        )
+        if found > FORMAT:
+            raise DatabaseError(
+                f"pilotage's tables have format {found}, and this version knows {FORMAT}",
+                where=self._dialect.where,
+                state="nothing was changed",
+                next="use the version of pilotage that the last deploy used, or a later one",
+            )
+        return found
+
+    async def create(self, session: Session, present: int) -> None:
+        """Make the tables, or bring them from format ``present`` to ours; inside a transaction."""
+        if not present:
+            await self._script(session, _TABLES)
+            return
+        for number in range(present + 1, FORMAT + 1):
+            await self._script(session, _UPGRADES[number])
+            await session.execute(f"UPDATE {self._home}pilotage_meta SET format = {number}")
+
+    async def _script(self, session: Session, script: str) -> None:
+        dialect = self._dialect
+        text = script.format(
+            home=self._home, timestamp=dialect.timestamp, json=dialect.json, now=dialect.now
+        )
+        for statement in text.split(";\n"):
+            await session.execute(statement)
+
+    async def has_stream(self, session: Session) -> bool:
+        """Whether the stream was made known."""
+        return bool(
+            await session.query(
+                f"SELECT 1 FROM {self._home}pilotage_streams WHERE stream = $1", self._stream
+            )
+        )
+
+    async def add_stream(self, session: Session, *, born_empty: bool) -> None:
+        """Make the stream known."""
+        await session.execute(
+            f"INSERT INTO {self._home}pilotage_streams (stream, born_empty, made_at)"
+            f" VALUES ($1, $2, {self._dialect.now}) ON CONFLICT DO NOTHING",
+            self._stream,
+            born_empty,
+        )
+
+    async def is_fresh(self, session: Session) -> bool:
+        """Whether the database was empty at first, and no instance ever registered."""
+        rows = await session.query(
+            f"SELECT born_empty AND first_start_at IS NULL FROM {self._home}pilotage_streams"
+            " WHERE stream = $1",
+            self._stream,
+        )
+        return bool(rows and rows[0][0])
+
+    # -- the fence -----------------------------------------------------------------------------
+
+    async def fence(self, session: Session, domain: str, token: int) -> None:
+        """Raise the fence to ``token``; call it with the migration lock held.
+
+        Raises
+        ------
+        LeaseLost
+            It is higher already.
+        """
+        rows = await session.query(
+            f"SELECT token FROM {self._home}pilotage_fence WHERE stream = $1 AND domain = $2",
+            self._stream,
+            domain,
+        )
+        if rows and rows[0][0] > token:
+            raise LeaseLost(
+                f"another deployer took over: the schema of {self._stream} was claimed with token "
+                f"{rows[0][0]}, ours is {token}",
+                where=self._dialect.where,
+                state="nothing more is touched from here",
+                next="pilotage status",
+            )
+        if not rows:
+            await session.execute(
+                f"INSERT INTO {self._home}pilotage_fence (stream, domain, token)"
+                " VALUES ($1, $2, $3)",
+                self._stream,
+                domain,
+                token,
+            )
+        elif rows[0][0] < token:
+            await session.execute(
+                f"UPDATE {self._home}pilotage_fence SET token = $3"
+                " WHERE stream = $1 AND domain = $2",
+                self._stream,
+                domain,
+                token,
+            )
+
+    # -- halves --------------------------------------------------------------------------------
+
+    async def halves(self, session: Session) -> tuple[HalfRow, ...]:
+        """Every row, in file order."""
+        return tuple(stored.row for stored in await self._halves(session))
+
+    async def half(self, session: Session, ref: HalfRef) -> StoredHalf | None:
+        """One row."""
+        found = await self._halves(
+            session, " AND version = $2 AND half = $3", ref.version, str(ref.half)
+        )
+        return found[0] if found else None
+
+    async def _halves(self, session: Session, where: str = "", *values: object) -> list[StoredHalf]:
+        epoch = self._dialect.epoch
+        rows = await session.query(
+            f"SELECT version, half, name, checksum, release, {epoch('started_at')},"
+            f" {epoch('finished_at')}, statements_done, how, {epoch('opened_at')}, in_statement,"
+            f" done_digest FROM {self._home}pilotage_migrations WHERE stream = $1{where}",
+            self._stream,
+            *values,
+        )
+        found = [
+            StoredHalf(
+                HalfRow(HalfRef(version, Half(half)), *rest), bool(in_statement), done_digest
+            )
+            for version, half, *rest, in_statement, done_digest in rows
+        ]
+        return sorted(found, key=lambda stored: stored.row.ref)
+
+    async def put_half(
+        self,
+        session: Session,
+        ref: HalfRef,
+        *,
+        name: str,
+        checksum: str,
+        release: str | None,
+        statements_done: int = 0,
+        done_digest: str = "",
+        in_statement: bool = False,
+        finished: bool = False,
+        how: str = "applied",
+    ) -> None:
+        """Write the row of a half, keeping when it was started and opened."""
+        now = self._dialect.now
+        await session.execute(
+            f"INSERT INTO {self._home}pilotage_migrations AS m (stream, version, half, name,"
+            " checksum, release, started_at, finished_at, statements_done, done_digest,"
+            " in_statement, how) VALUES ($1, $2, $3, $4, $5, $6,"
+            f" {now}, {now if finished else 'NULL'}, $7, $8, $9, $10)"
+            " ON CONFLICT (stream, version, half) DO UPDATE SET name = excluded.name,"
+            " checksum = excluded.checksum, release = excluded.release,"
+            " started_at = coalesce(m.started_at, excluded.started_at),"
+            " finished_at = excluded.finished_at,"
+            " statements_done = excluded.statements_done, done_digest = excluded.done_digest,"
+            " in_statement = excluded.in_statement, how = excluded.how",
+            self._stream,
+            ref.version,
+            str(ref.half),
+            name,
+            checksum,
+            release,
+            statements_done,
+            done_digest,
+            in_statement,
+            how,
+        )
+
+    async def finish_half(self, session: Session, ref: HalfRef, checksum: str) -> None:
+        """Write that an expand half is applied to its end, its backfill included."""
+        await session.execute(
+            f"UPDATE {self._home}pilotage_migrations SET checksum = $4,"
+            f" finished_at = coalesce(finished_at, {self._dialect.now})"
+            " WHERE stream = $1 AND version = $2 AND half = $3",
+            self._stream,
+            ref.version,
+            str(ref.half),
+            checksum,
+        )
+
+    async def delete_half(self, session: Session, ref: HalfRef) -> None:
+        """Forget a half."""
+        await session.execute(
+            f"DELETE FROM {self._home}pilotage_migrations"
+            " WHERE stream = $1 AND version = $2 AND half = $3",
+            self._stream,
+            ref.version,
+            str(ref.half),
+        )
+
+    async def rename(self, session: Session, old: str, new: str, name: str) -> None:
+        """Give the rows of a version another version and name."""
+        for table in ("pilotage_migrations", "pilotage_backfills", "pilotage_intents"):
+            naming = ", name = $4" if table == "pilotage_migrations" else ""
+            values = [self._stream, old, new, *([name] if naming else [])]
+            await session.execute(
+                f"UPDATE {self._home}{table} SET version = $3{naming}"
+                " WHERE stream = $1 AND version = $2",
+                *values,
+            )
+
+    async def open(self, session: Session, versions: Iterable[str]) -> None:
+        """Write that new data of these versions may be there from now on."""
+        now = self._dialect.now
+        for version in sorted(versions, key=version_key):
+            changed = await session.execute(
+                f"UPDATE {self._home}pilotage_migrations SET opened_at = coalesce(opened_at, {now})"
+                " WHERE stream = $1 AND version = $2",
+                self._stream,
+                version,
+            )
+            if not changed:
+                # A migration with a contract half alone has no row yet: an expand row that never
+                # finishes says nothing but this.
+                await session.execute(
+                    f"INSERT INTO {self._home}pilotage_migrations"
+                    " (stream, version, half, name, checksum, how, opened_at)"
+                    f" VALUES ($1, $2, 'expand', '', '', 'opened', {now})",
+                    self._stream,
+                    version,
+                )
+
+    # -- intents -------------------------------------------------------------------------------
+
+    async def intents(self, session: Session) -> tuple[Intent, ...]:
+        """Every intent."""
+        rows = await session.query(
+            f"SELECT version, half, token, revert FROM {self._home}pilotage_intents"
+            " WHERE stream = $1",
+            self._stream,
+        )
+        found = (Intent(HalfRef(v, Half(half)), token, bool(r)) for v, half, token, r in rows)
+        return tuple(sorted(found, key=lambda intent: intent.ref))
+
+    async def put_intent(self, session: Session, intent: Intent) -> None:
+        """Write an intent, in place of an older one for the same half."""
+        await session.execute(
+            f"INSERT INTO {self._home}pilotage_intents"
+            " (stream, version, half, revert, token, written_at)"
+            f" VALUES ($1, $2, $3, $4, $5, {self._dialect.now})"
+            " ON CONFLICT (stream, version, half) DO UPDATE SET revert = excluded.revert,"
+            " token = excluded.token, written_at = excluded.written_at",
+            self._stream,
+            intent.ref.version,
+            str(intent.ref.half),
+            intent.revert,
+            intent.token,
+        )
+
+    async def delete_intent(self, session: Session, ref: HalfRef) -> None:
+        """Take an intent back."""
+        await session.execute(
+            f"DELETE FROM {self._home}pilotage_intents"
+            " WHERE stream = $1 AND version = $2 AND half = $3",
+            self._stream,
+            ref.version,
+            str(ref.half),
+        )
+
+    # -- instances -----------------------------------------------------------------------------
+
+    async def registered(self, session: Session) -> tuple[Registration, ...]:
+        """Every registration, oldest first."""
+        rows = await session.query(
+            f"SELECT instance, service, host, release, ships, kind,"
+            f" {self._dialect.epoch('registered_at')} FROM {self._home}pilotage_instances"
+            " WHERE stream = $1 ORDER BY registered_at, instance",
+            self._stream,
+        )
+        return tuple(
+            Registration(
+                instance=instance,
+                service=service,
+                host=host,
+                release=release,
+                ships=Ships.from_json(_loaded(ships)) if ships is not None else None,
+                kind=Kind(kind),
+                registered_at=at,
+            )
+            for instance, service, host, release, ships, kind, at in rows
+        )
+
+    async def register(self, session: Session, registration: Registration) -> None:
+        """Write a registration, in place of an older one of the same instance; in a transaction.
+
+        Without ON CONFLICT … DO UPDATE, which would ask for the UPDATE privilege.
+        """
+        now = self._dialect.now
+        await self.deregister(session, [registration.instance])
+        await session.execute(
+            f"INSERT INTO {self._home}pilotage_instances"
+            " (stream, instance, service, host, release, ships, kind, registered_at)"
+            f" VALUES ($1, $2, $3, $4, $5, $6, $7, {now})",
+            self._stream,
+            registration.instance,
+            registration.service,
+            registration.host,
+            registration.release,
+            json.dumps(registration.ships.to_json()) if registration.ships else None,
+            str(registration.kind),
+        )
+        if await self.is_fresh(session):
+            await session.execute(
+                f"UPDATE {self._home}pilotage_streams SET first_start_at = {now}"
+                " WHERE stream = $1 AND first_start_at IS NULL",
+                self._stream,
+            )
+
+    async def deregister(self, session: Session, instances: Iterable[str]) -> None:
+        """Delete registrations."""
+        for instance in instances:
+            await session.execute(
+                f"DELETE FROM {self._home}pilotage_instances WHERE stream = $1 AND instance = $2",
+                self._stream,
+                instance,
+            )
+
+    # -- backfills -----------------------------------------------------------------------------
+
+    async def cursor(self, session: Session, version: str) -> Cursor | None:
+        """How far the backfill of a version has come."""
+        rows = await session.query(
+            "SELECT digest, final, pass, statement, position, pass_rows, total_rows,"
+            f" finished_at IS NOT NULL FROM {self._home}pilotage_backfills"
+            " WHERE stream = $1 AND version = $2",
+            self._stream,
+            version,
+        )
+        if not rows:
+            return None
+        digest, final, number, statement, position, pass_rows, total, finished = rows[0]
+        return Cursor(
+            digest=digest,
+            final=bool(final),
+            number=number,
+            statement=statement,
+            position=_loaded(position),
+            pass_rows=pass_rows,
+            total_rows=total,
+            finished=bool(finished),
+        )
+
+    async def put_cursor(self, session: Session, version: str, cursor: Cursor) -> None:
+        """Write how far the backfill has come; in the transaction of the batch."""
+        now = self._dialect.now
+        await session.execute(
+            f"INSERT INTO {self._home}pilotage_backfills AS b (stream, version, digest, final, pass,"
+            " statement, position, pass_rows, total_rows, started_at, updated_at, finished_at)"
+            f" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {now}, {now},"
+            f" {now if cursor.finished else 'NULL'})"
+            " ON CONFLICT (stream, version) DO UPDATE SET digest = excluded.digest,"
+            " final = excluded.final, pass = excluded.pass, statement = excluded.statement,"
+            " position = excluded.position, pass_rows = excluded.pass_rows,"
+            " total_rows = excluded.total_rows, updated_at = excluded.updated_at,"
+            " finished_at = excluded.finished_at",
+            self._stream,
+            version,
+            cursor.digest,
+            cursor.final,
+            cursor.number,
+            cursor.statement,
+            json.dumps(cursor.position) if cursor.position is not None else None,
+            cursor.pass_rows,
+            cursor.total_rows,
+        )
+
+    async def delete_cursor(self, session: Session, version: str) -> None:
+        """Forget the backfill of a version."""
+        await session.execute(
+            f"DELETE FROM {self._home}pilotage_backfills WHERE stream = $1 AND version = $2",
+            self._stream,
+            version,
+        )
+
+
+def _loaded(value: Any) -> Any:
+    """A JSON column: psycopg has decoded it, SQLite gives its text."""
+    return json.loads(value) if isinstance(value, str) else value
