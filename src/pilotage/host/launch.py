@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pilotage.host.process import ProcessId, wait_gone
+from pilotage.host.process import ProcessId, group_members, wait_gone
 
 ANSWER = 30.0
 """Seconds in which the shim must answer: it takes 20 ms, and a machine may be very busy."""
@@ -94,6 +94,19 @@ def parse_status(data: Mapping[str, Any]) -> Status:
     known = dict(data)
     known["main"] = ProcessId.from_json(known["main"])
     return Status(**known)
+
+
+def still_alive(shim: ProcessId, status: Status | None) -> bool:
+    """Whether anything of a launched program runs; also when somebody killed its shim.
+
+    The shim outlives the program and all of its process group, so asking for the shim is enough
+    while it is there, and decides once it has written down an end.
+    """
+    if shim.alive:
+        return True
+    if status is None or status.ended_at is not None or status.main.boot != shim.boot:
+        return False
+    return status.main.alive or bool(group_members(status.main.pid, session=shim.pid))
 
 
 async def launch(program: Program, *, record: Callable[[ProcessId], None]) -> ProcessId:

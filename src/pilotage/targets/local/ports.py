@@ -8,13 +8,12 @@ bind, exits, and its last lines say so. Called under the fence, so no two instan
 
 from __future__ import annotations
 
-import errno
 import random
-import socket
 from collections.abc import Collection
 from pathlib import Path
 
 from pilotage.errors import StartFailed
+from pilotage.host.ports import is_free
 
 _LOWEST = 20_000
 
@@ -30,7 +29,7 @@ def free_port(taken: Collection[int]) -> int:
     candidates = [port for port in range(_LOWEST, _first_ephemeral()) if port not in taken]
     random.shuffle(candidates)
     for port in candidates:
-        if _is_free(port):
+        if is_free(port):
             return port
     raise StartFailed("no free port is left on this machine", where="local target")
 
@@ -42,17 +41,3 @@ def _first_ephemeral() -> int:
         first = 32_768
     # Somebody may have widened that range to nearly everything: then there is no safe side.
     return first if first >= _LOWEST + 1_000 else 60_000
-
-
-def _is_free(port: int) -> bool:
-    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 (a probe)
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind((address, port))
-        except OSError as error:
-            if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                continue
-            return False
-    return True

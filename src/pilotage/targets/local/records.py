@@ -19,8 +19,8 @@ from typing import Any, Self
 from pilotage.errors import TargetError
 from pilotage.host.fence import unwritable
 from pilotage.host.files import dump_json, read_json, sync_directory, write_atomic
-from pilotage.host.launch import Status, read_status
-from pilotage.host.process import ProcessId, group_members
+from pilotage.host.launch import Status, read_status, still_alive
+from pilotage.host.process import ProcessId
 from pilotage.model import Instance, Life
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -164,18 +164,8 @@ class Records:
 
     def alive(self, record: Record) -> bool:
         """Whether anything of a launched instance still runs."""
-        if record.shim is None:
-            return False
-        if record.shim.alive:
-            return True
-        # Somebody killed the shim: the program may have outlived it.
-        status = self.status(record.instance.id)
-        if status is None or status.ended_at is not None:
-            return False
-        return status.main.alive or (
-            status.main.boot == record.shim.boot
-            and bool(group_members(status.main.pid, session=record.shim.pid))
-        )
+        shim = record.shim
+        return shim is not None and still_alive(shim, self.status(record.instance.id))
 
     def view(self, record: Record) -> Instance:
         """The instance as it is now."""

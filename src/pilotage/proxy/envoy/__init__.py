@@ -1,0 +1,6 @@
+"""Envoy as the edge: its configuration as files, its switch as one rename, its drain as exact counts."""
+
+from pilotage.proxy.envoy.config import EnvoySettings, TlsFiles
+from pilotage.proxy.envoy.proxy import EnvoyProxy
+
+__all__ = ["EnvoyProxy", "EnvoySettings", "TlsFiles"]
