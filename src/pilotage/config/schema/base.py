@@ -1,0 +1,123 @@
+"""The types that the sections are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from pilotage.config.erb import NotRun
+from pilotage.config.quantity import parse_duration, parse_percent
+from pilotage.config.scalars import to_text
+
+BRANCH = "·"  # begins the tags of unions, which are no part of a key's path
+
+
+class Section(BaseModel):
+    """A mapping with known keys. A key without a value is an error, as it is for Kamal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_empty_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key, value in data.items():
+                if value is None and key in cls.model_fields:
+                    raise PydanticCustomError(
+                        "empty_key", "has no value; give it one or remove the key", {"key": key}
+                    )
+        return data
+
+
+def wrong(message: str) -> PydanticCustomError:
+    """An error whose message is shown as it is."""
+    return PydanticCustomError("wrong", "{message}", {"message": message})
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, NotRun):
+        return value
+    if isinstance(value, (str, int, float)):
+        return to_text(value)
+    raise wrong("should be a text")
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise wrong("should be a whole number")
+
+
+def _flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    raise wrong("should be true or false")
+
+
+def _seconds(value: Any) -> Any:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+
+
+def _share(value: Any) -> Any:
+    try:
+        return parse_percent(value)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+
+
+def _flat(value: Any) -> Any:
+    """What an option of ``docker run`` may be: a scalar, a list of them, or nothing (a bare flag)."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value):
+        return tuple(value)
+    if isinstance(value, dict) and all(
+        isinstance(item, (str, int, float)) for item in value.values()
+    ):
+        return dict(value)
+    raise wrong("should be a text, a number, true, or a list of texts")
+
+
+def _one_or_more(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _one(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        if len(value) == 1:
+            return tuple(value)
+        raise wrong("should be a text, or a list with the name of one secret")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Share = Annotated[float, BeforeValidator(_share)]
+Texts = tuple[Text, ...]
+Credential = Annotated[Text | tuple[Text], BeforeValidator(_one)]  # a text, or a secret's name
+OneOrMore = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
+Labels = dict[str, Text]
+Option = Annotated[Any, BeforeValidator(_flat)]
+Options = dict[str, Option]
+
+
+def _is_flag(value: Any) -> str:
+    return f"{BRANCH}flag" if isinstance(value, bool) else f"{BRANCH}section"
+
+
+def _is_text(value: Any) -> str:
+    return f"{BRANCH}section" if isinstance(value, dict) else f"{BRANCH}text"
+
+
+FLAG_OR_SECTION = Discriminator(_is_flag)
+TEXT_OR_SECTION = Discriminator(_is_text)
+FLAG = Tag(f"{BRANCH}flag")
+TEXT = Tag(f"{BRANCH}text")
+SECTION = Tag(f"{BRANCH}section")

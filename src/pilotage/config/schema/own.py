@@ -1,0 +1,130 @@
+"""What pilotage adds to Kamal's format."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pilotage.config.schema.base import (
+    OneOrMore,
+    Seconds,
+    Section,
+    Share,
+    Text,
+    Whole,
+    wrong,
+)
+
+
+def _limit(value: object) -> object:
+    """A number of hosts, or a share of them as ``25%``."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return str(value)
+    if isinstance(value, str) and value.rstrip("%").isdecimal() and int(value.rstrip("%")) >= 1:
+        return value
+    raise wrong("should be a number of hosts, 1 or more, or a percentage such as 25%")
+
+
+def _ratio(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise wrong("should be a number above 0, such as 2.0")
+
+
+class Rollout(Section):
+    """How a release takes over."""
+
+    strategy: Literal["fleet", "rolling"] = Field(
+        default="fleet", description="All instances, then one switch; or group by group."
+    )
+    limit: Annotated[str, BeforeValidator(_limit)] | None = Field(
+        default=None, description="Hosts handled at once: a number, or a percentage."
+    )
+    wait: Seconds = Field(default=0.0, description="Time between two groups.")
+    verify: Seconds = Field(
+        default=3.0,
+        description="How long the new release is watched after the switch, before workers start.",
+    )
+    max_error_rate: Share = Field(
+        default=0.01, description="Share of 5xx answers at which the switch is taken back."
+    )
+    max_p99_ratio: Annotated[float, BeforeValidator(_ratio)] | None = Field(
+        default=None,
+        description="Taken back when the p99 grows beyond this multiple of the old one.",
+    )
+    min_requests: Whole = Field(
+        default=50, description="Requests that must be seen before errors and times are judged."
+    )
+    canary: Share | None = Field(
+        default=None, description="Share of the traffic that the new release gets first."
+    )
+    step: Seconds = Field(
+        default=60.0, description="How long a canary takes before the whole switch."
+    )
+
+
+class Migrations(Section):
+    """Where the migrations are and how they run."""
+
+    path: Text = Field(default="db/migrations", description="The folder of migration files.")
+    engine: Literal["sql", "alembic", "django", "rails", "command"] = Field(
+        default="sql", description="Who reads and runs them."
+    )
+    stream: Text | None = Field(
+        default=None, description="Who owns the files; the service without it."
+    )
+    database: Text | None = Field(
+        default=None, description="A name under `databases`; the only one."
+    )
+    run: Literal["direct", "inside"] = Field(
+        default="direct", description="From here, or in an instance of the release."
+    )
+    lock_timeout: Seconds = Field(default=0.5, description="Wait for a table lock, per attempt.")
+    timeout: Seconds = Field(default=3600.0, description="Time for one half, retries included.")
+    contract: Literal["next", "auto", "manual"] = Field(
+        default="next",
+        description="When contract halves run: next deploy, after `soak`, or by hand.",
+    )
+    soak: Seconds = Field(default=600.0, description="How long `auto` waits after a deploy.")
+    schema_: Text | None = Field(
+        default=None,
+        alias="schema",
+        description="A file that holds the whole schema, loaded and dumped.",
+    )
+    seed: Text | None = Field(default=None, description="A SQL file for a new database.")
+
+
+class Database(Section):
+    """A database. Each value is a URL, or the name of a secret or of an environment variable."""
+
+    url: Text = Field(description="The application's connection.")
+    migration_url: Text | None = Field(
+        default=None, description="The migrator's connection; `url`."
+    )
+    replicas: OneOrMore = Field(default=(), description="Read replicas that expand waits for.")
+
+
+class Local(Section):
+    """`target: local`."""
+
+    prepare: Text | None = Field(
+        default=None, description="A command run once in the checkout of a revision."
+    )
+
+
+class RoleHealth(Section):
+    """How an instance without traffic shows that it is well."""
+
+    cmd: Text | None = Field(
+        default=None, description="A command that must exit with 0; alive after `delay` without it."
+    )
+    delay: Seconds | None = Field(
+        default=None, description="Time to stay alive before it counts; 1s, else `readiness_delay`."
+    )
+    interval: Seconds = Field(default=1.0, description="Time between two runs of the command.")
+    timeout: Seconds = Field(default=5.0, description="Time for one run of the command.")
+
+
+Target = Literal["local", "docker", "kubernetes"]
+State = Literal["database", "target"]
