@@ -7,17 +7,25 @@ the hazard linter. ``dialect`` is ``postgresql`` or ``sqlite`` everywhere.
 from __future__ import annotations
 
 from pilotage.migrate.sql.batch import Batchable, batchable
+from pilotage.migrate.sql.change import Change, CreateIndex
+from pilotage.migrate.sql.effects import Effect, net
 from pilotage.migrate.sql.grammar import Grammar, grammar
 from pilotage.migrate.sql.statement import SqlError, Statement, located
 from pilotage.migrate.sql.token import Token, code
 
 __all__ = [
     "Batchable",
+    "Change",
+    "CreateIndex",
+    "Effect",
     "Grammar",
     "SqlError",
     "Statement",
     "Token",
     "batched",
+    "changes",
+    "creates_index_concurrently",
+    "effects",
     "grammar",
     "is_query",
     "located",
@@ -62,3 +70,25 @@ def transaction_control(statement: str, dialect: str) -> str:
 def is_query(statement: str, dialect: str) -> bool:
     """Whether the statement only reads rows, as a ``-- verify`` query must."""
     return grammar(dialect).query(statement)
+
+
+def changes(text: str, dialect: str) -> tuple[Change, ...]:
+    """What the statements of a text do to the schema, in their order."""
+    reader = grammar(dialect)
+    return tuple(c for statement in reader.split(text) for c in reader.changes(statement.text))
+
+
+def effects(text: str, dialect: str) -> tuple[Effect, ...]:
+    """What a half would make or remove in the catalogue, ``opaque`` where it cannot be read."""
+    return net(changes(text, dialect))
+
+
+def creates_index_concurrently(statement: str, dialect: str) -> CreateIndex | None:
+    """The index that a ``CREATE INDEX CONCURRENTLY`` builds (``name``, ``table``, ``unique``), or None.
+
+    Where it broke off, it left an INVALID index of that name in the schema of its table.
+    """
+    for change in grammar(dialect).changes(statement):
+        if isinstance(change, CreateIndex) and change.concurrently:
+            return change
+    return None

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from pilotage.errors import UsageError
+from pilotage.migrate.sql.change import Change
 from pilotage.migrate.sql.statement import Statement
 from pilotage.migrate.sql.token import Token
 
@@ -29,6 +30,10 @@ class Grammar(Protocol):
         """The statements; raises `SqlError` for text that is not SQL."""
         ...
 
+    def changes(self, statement: str) -> tuple[Change, ...]:
+        """What one statement does to the schema; `Opaque` where that cannot be read."""
+        ...
+
     def no_transaction(self, statement: str) -> str:
         """The command in it that cannot run in a transaction block, or ``""``."""
         ...
@@ -39,6 +44,10 @@ class Grammar(Protocol):
 
     def query(self, statement: str) -> bool:
         """Whether it only reads: SELECT, WITH, VALUES or TABLE, and changes nothing."""
+        ...
+
+    def quote(self, name: str) -> str:
+        """A name as SQL, quoted where it must be."""
         ...
 
 

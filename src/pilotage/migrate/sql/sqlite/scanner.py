@@ -21,7 +21,7 @@ _CLOSING = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 
 @lru_cache(maxsize=256)
-def _scan(text: str) -> tuple[Token, ...]:
+def scan(text: str) -> tuple[Token, ...]:
     found: list[Token] = []
     start = 0
     while start < len(text):
@@ -81,57 +81,62 @@ def _quoted(text: str, start: int) -> int:
     return end + 1
 
 
-class SQLite:
-    """`pilotage.migrate.sql.grammar.Grammar` for SQLite."""
+def split(text: str) -> tuple[Statement, ...]:
+    """The statements of a text; the last one may go without its ``;``.
 
-    dialect = "sqlite"
-
-    def tokens(self, text: str) -> list[Token]:
-        """All tokens, as SQLite's tokenizer reads them."""
-        return list(_scan(text))
-
-    def split(self, text: str) -> tuple[Statement, ...]:
-        """The statements; the last one may go without its ``;``."""
-        statements: list[Statement] = []
-        current: list[Token] = []
-        for token in code(_scan(text)):
-            if not token.is_(";"):
-                current.append(token)
-                continue
-            if not current:
-                continue
-            if sqlite3.complete_statement(text[current[0].start : token.end]):
-                statements.append(_statement(text, current))
-                current = []
-            else:
-                current.append(token)  # inside a trigger's body
-        if current:
-            if current[-1].is_(";"):
-                raise SqlError(
-                    "the trigger's body is never closed",
-                    line=line_of(text, current[0].start),
-                    next="end it with `END;`",
-                )
+    Raises
+    ------
+    SqlError
+        A quote or a trigger's body is never closed.
+    """
+    statements: list[Statement] = []
+    current: list[Token] = []
+    for token in code(scan(text)):
+        if not token.is_(";"):
+            current.append(token)
+        elif current and sqlite3.complete_statement(text[current[0].start : token.end]):
             statements.append(_statement(text, current))
-        return tuple(statements)
+            current = []
+        elif current:
+            current.append(token)  # inside a trigger's body
+    if current:
+        if current[-1].is_(";"):
+            raise SqlError(
+                "the trigger's body is never closed",
+                line=line_of(text, current[0].start),
+                next="end it with `END;`",
+            )
+        statements.append(_statement(text, current))
+    return tuple(statements)
 
-    def no_transaction(self, statement: str) -> str:
-        """The command that SQLite rejects, or ignores, inside a transaction, or ``""``."""
-        words = [token.word for token in code(_scan(statement))]
-        if words[0] == "VACUUM":
-            return "VACUUM"
-        pragmas = _IN_NO_TRANSACTION.intersection(words) if words[0] == "PRAGMA" else ()
-        return next((f"PRAGMA {pragma.lower()}" for pragma in pragmas), "")
 
-    def transaction_control(self, statement: str) -> str:
-        """The transaction command that the statement is, or ``""``."""
-        first = code(_scan(statement))[0].word
-        return first if first in _TRANSACTION else ""
+def quote(name: str) -> str:
+    """A name as SQL: bare where it is plain, else in double quotes."""
+    if name.isascii() and name.isidentifier() and name.upper() not in _RESERVED:
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
-    def query(self, statement: str) -> bool:
-        """Whether its verb is SELECT or VALUES (SQLite's CTEs change no rows)."""
-        verb = main_verb(code(_scan(statement)))
-        return verb is not None and verb.named("SELECT", "VALUES")
+
+def no_transaction(statement: str) -> str:
+    """The command that SQLite rejects, or ignores, inside a transaction, or ``""``."""
+    words = [token.word for token in code(scan(statement))]
+    if words[0] == "VACUUM":
+        return "VACUUM"
+    pragmas = _IN_NO_TRANSACTION.intersection(words) if words[0] == "PRAGMA" else ()
+    return next((f"PRAGMA {pragma.lower()}" for pragma in pragmas), "")
+
+
+def transaction_control(statement: str) -> str:
+    """The transaction command that the statement is, or ``""``."""
+    first = code(scan(statement))[0].word
+    return first if first in _TRANSACTION else ""
+
+
+def query(statement: str) -> bool:
+    """Whether its verb is SELECT or VALUES (SQLite's CTEs change no rows)."""
+    verb = main_verb(code(scan(statement)))
+    return verb is not None and verb.named("SELECT", "VALUES")
 
 
 def _statement(text: str, tokens: list[Token]) -> Statement:
@@ -141,5 +146,16 @@ def _statement(text: str, tokens: list[Token]) -> Statement:
 
 _TRANSACTION = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 _IN_NO_TRANSACTION = frozenset({"FOREIGN_KEYS", "JOURNAL_MODE", "SYNCHRONOUS"})
-
-GRAMMAR = SQLite()
+# SQLite's keywords that cannot stand as a bare name (those without a fallback to an identifier).
+# fmt: off
+_RESERVED = frozenset((
+    "ADD", "ALL", "ALTER", "AND", "AS", "AUTOINCREMENT", "BETWEEN", "CASE", "CHECK", "COLLATE",
+    "COMMIT", "CONSTRAINT", "CREATE", "CROSS", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP",
+    "DEFAULT", "DEFERRABLE", "DELETE", "DISTINCT", "DROP", "ELSE", "ESCAPE", "EXCEPT", "EXISTS",
+    "FILTER", "FOREIGN", "FROM", "FULL", "GROUP", "HAVING", "IN", "INDEX", "INDEXED", "INNER",
+    "INSERT", "INTERSECT", "INTO", "IS", "ISNULL", "JOIN", "LEFT", "LIMIT", "NATURAL", "NOT",
+    "NOTHING", "NOTNULL", "NULL", "ON", "OR", "ORDER", "OUTER", "OVER", "PRIMARY", "REFERENCES",
+    "RETURNING", "RIGHT", "SELECT", "SET", "TABLE", "THEN", "TO", "TRANSACTION", "UNION", "UNIQUE",
+    "UPDATE", "USING", "VALUES", "WHEN", "WHERE", "WINDOW",
+))
+# fmt: on

@@ -52,14 +52,14 @@ def tree(statement: str) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _scan(text: str) -> tuple[Token, ...]:
+def scan(text: str) -> tuple[Token, ...]:
     if "\0" in text:
         raise SqlError("a NUL character", line=line_of(text, text.index("\0")))
     try:
         scanned = postgast.scan(text).tokens
     except postgast.PgQueryError as error:
         raise _syntax_error(text, error) from error
-    to_char = _characters(text)
+    to_char = characters(text)
     found = []
     for token in scanned:
         start, end = to_char[token.start], to_char[token.end]
@@ -76,7 +76,7 @@ def _kind(token: Any, first: str) -> Kind:
     return Kind.WORD if token.token == pb.IDENT or token.keyword_kind else Kind.PUNCTUATION
 
 
-def _characters(text: str) -> range | dict[int, int]:
+def characters(text: str) -> range | dict[int, int]:
     """Byte offset → character offset, for every offset at which a character begins or the text ends."""
     if text.isascii():
         return range(len(text) + 1)
@@ -92,56 +92,57 @@ def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
     return SqlError(error.message, line=line_of(text, position), next=hint)
 
 
-class PostgreSQL:
-    """`pilotage.migrate.sql.grammar.Grammar` for PostgreSQL."""
+def split(text: str) -> tuple[Statement, ...]:
+    """The statements of a text; raises `SqlError` at the place that the parser names."""
+    tokens = [token for token in scan(text) if not token.kind.comment]
+    to_char = characters(text)
+    statements, index = [], 0
+    for raw in parse(text).stmts:
+        begin = to_char[raw.stmt_location]
+        end = to_char[raw.stmt_location + raw.stmt_len] if raw.stmt_len else len(text)
+        while tokens[index].start < begin:
+            index += 1
+        first = last = tokens[index]
+        while index < len(tokens) and tokens[index].end <= end:
+            last = tokens[index]
+            index += 1
+        body = text[first.start : last.end]
+        statements.append(Statement(body, first.start, line_of(text, first.start)))
+    return tuple(statements)
 
-    dialect = "postgresql"
 
-    def tokens(self, text: str) -> list[Token]:
-        """All tokens, by PostgreSQL's scanner."""
-        return list(_scan(text))
+def quote(name: str) -> str:
+    """A name as SQL: bare where PostgreSQL reads the same name back, else in double quotes."""
+    tokens = postgast.scan(name).tokens if name.isascii() and name.isidentifier() else ()
+    free = (pb.NO_KEYWORD, pb.UNRESERVED_KEYWORD)
+    if len(tokens) == 1 and tokens[0].keyword_kind in free and name == name.lower():
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
-    def split(self, text: str) -> tuple[Statement, ...]:
-        """The statements, by PostgreSQL's parser; raises `SqlError` at the place that it names."""
-        tokens = [token for token in _scan(text) if not token.kind.comment]
-        to_char = _characters(text)
-        statements, index = [], 0
-        for raw in parse(text).stmts:
-            begin = to_char[raw.stmt_location]
-            end = to_char[raw.stmt_location + raw.stmt_len] if raw.stmt_len else len(text)
-            while tokens[index].start < begin:
-                index += 1
-            first = last = tokens[index]
-            while index < len(tokens) and tokens[index].end <= end:
-                last = tokens[index]
-                index += 1
-            body = text[first.start : last.end]
-            statements.append(Statement(body, first.start, line_of(text, first.start)))
-        return tuple(statements)
 
-    def no_transaction(self, statement: str) -> str:
-        """The command that PostgreSQL rejects inside a transaction block, or ``""``."""
-        node = tree(statement)
-        rule = _OUTSIDE.get(type(node).__name__)
-        return rule(node) if rule else ""
+def no_transaction(node: Any) -> str:
+    """The command that PostgreSQL rejects inside a transaction block, or ``""``."""
+    rule = _OUTSIDE.get(type(node).__name__)
+    return rule(node) if rule else ""
 
-    def transaction_control(self, statement: str) -> str:
-        """The transaction command that the statement is, or ``""``."""
-        node = tree(statement)
-        if not isinstance(node, pb.TransactionStmt):
-            return ""
-        name: str = pb.TransactionStmtKind.Name(node.kind)
-        return name.removeprefix("TRANS_STMT_").replace("_", " ")
 
-    def query(self, statement: str) -> bool:
-        """Whether it is a query without INTO, row locks or a CTE that changes rows."""
-        node = tree(statement)
-        if not isinstance(node, pb.SelectStmt):
-            return False
-        return not any(
-            isinstance(inner, _WRITERS) or field == "into_clause"
-            for field, inner in postgast.walk(node)
-        )
+def transaction_control(node: Any) -> str:
+    """The transaction command that the statement is, or ``""``."""
+    if not isinstance(node, pb.TransactionStmt):
+        return ""
+    name: str = pb.TransactionStmtKind.Name(node.kind)
+    return name.removeprefix("TRANS_STMT_").replace("_", " ")
+
+
+def query(node: Any) -> bool:
+    """Whether the statement is a query without INTO, row locks or a CTE that changes rows."""
+    if not isinstance(node, pb.SelectStmt):
+        return False
+    return not any(
+        isinstance(inner, _WRITERS) or field == "into_clause"
+        for field, inner in postgast.walk(node)
+    )
 
 
 _WRITERS = (pb.InsertStmt, pb.UpdateStmt, pb.DeleteStmt, pb.MergeStmt, pb.LockingClause)
@@ -185,5 +186,3 @@ _OUTSIDE: dict[str, Callable[[Any], str]] = {
     "CreateSubscriptionStmt": lambda _: "CREATE SUBSCRIPTION",
     "DropSubscriptionStmt": lambda _: "DROP SUBSCRIPTION",
 }
-
-GRAMMAR = PostgreSQL()

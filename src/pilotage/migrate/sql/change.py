@@ -1,0 +1,283 @@
+"""What a statement does to a schema, in words that every dialect shares.
+
+A dialect module reads its own tree or tokens into these; the hazard rules, the known catalogue and the
+effects of a half are written against them alone. Names are canonical: as PostgreSQL folds them, and in
+lower case for SQLite, which ignores case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_DEFAULT_SCHEMAS = (None, "public", "main")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name of an object, with its schema where one is written."""
+
+    schema: str | None
+    name: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for names that mean the same object under the usual search path."""
+        return ("" if self.schema in _DEFAULT_SCHEMAS else self.schema or "", self.name)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's definition. ``type`` is ``""`` where none is written, ``default`` its SQL or None.
+
+    ``generated``: its value comes from the database without a DEFAULT (identity, serial, generated).
+    """
+
+    name: str
+    type: str = ""
+    not_null: bool = False
+    default: str | None = None
+    generated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A table constraint: ``kind`` is check, unique, primary key, foreign key, exclude or not null."""
+
+    kind: str
+    name: str | None = None
+    columns: tuple[str, ...] = ()
+    valid: bool = True
+    using_index: str | None = None
+    references: Name | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that a statement does. ``sql`` is a statement that does it alone, without ``;``.
+
+    ``offset`` is where it begins, in characters of the statement's own text.
+    """
+
+    sql: str = ""
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTable(Change):
+    """A table, with what its columns and constraints are, where that is written."""
+
+    table: Name
+    columns: tuple[Column, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddColumn(Change):
+    """A column, with the constraints written beside it."""
+
+    table: Name
+    column: Column
+    constraints: tuple[Constraint, ...] = ()
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropColumn(Change):
+    """A column goes, and its data."""
+
+    table: Name
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameColumn(Change):
+    """A column changes its name."""
+
+    table: Name
+    column: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlterType(Change):
+    """A column changes its type; ``using``: with an expression of its own."""
+
+    table: Name
+    column: str
+    type: str
+    using: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetNotNull(Change):
+    """A column accepts NULL no longer."""
+
+    table: Name
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropNotNull(Change):
+    """A column accepts NULL."""
+
+    table: Name
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDefault(Change):
+    """A column has this default from now on."""
+
+    table: Name
+    column: str
+    default: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropDefault(Change):
+    """A column has no default any longer, nor an identity or an expression that computes it."""
+
+    table: Name
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddConstraint(Change):
+    """A constraint on a table that exists."""
+
+    table: Name
+    constraint: Constraint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidateConstraint(Change):
+    """The rows that a NOT VALID constraint never looked at are read."""
+
+    table: Name
+    constraint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropConstraint(Change):
+    """A constraint goes."""
+
+    table: Name
+    constraint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateIndex(Change):
+    """An index; ``name`` is None where the database chooses it."""
+
+    table: Name
+    name: str | None
+    unique: bool = False
+    concurrently: bool = False
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(Change):
+    """Any other object: view, materialized view, function, type, sequence, trigger, schema, …
+
+    ``detail`` is a function's argument types, or what fires a trigger's function: its name.
+    """
+
+    kind: str
+    name: Name
+    table: Name | None = None
+    replace: bool = False
+    if_not_exists: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop(Change):
+    """An object goes: a table, an index, a view, a function, …"""
+
+    kind: str
+    name: Name
+    table: Name | None = None
+    concurrently: bool = False
+    if_exists: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename(Change):
+    """An object changes its name, or its schema."""
+
+    kind: str
+    name: Name
+    to: Name
+    table: Name | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddEnumValue(Change):
+    """An enum type has one more value."""
+
+    type: Name
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameEnumValue(Change):
+    """A value of an enum type changes its name."""
+
+    type: Name
+    value: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncate(Change):
+    """All rows of a table go."""
+
+    table: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRows(Change):
+    """UPDATE or DELETE; ``whole`` when no WHERE bounds it."""
+
+    verb: str
+    table: Name
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detach(Change):
+    """A partition or child leaves its parent, and its rows with it."""
+
+    table: Name
+    child: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restrict(Change):
+    """Rights are taken away, or rows hidden: REVOKE, row-level security."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque(Change):
+    """Something that cannot be read: DO, CALL, a function's body that replaces another."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other(Change):
+    """Something that neither makes nor removes what a release could use: SET, COMMENT, INSERT, …
+
+    ``visible``: it leaves something behind that is not looked for in the catalogue (rows, rights).
+    """
+
+    what: str
+    visible: bool = True

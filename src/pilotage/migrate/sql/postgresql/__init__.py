@@ -1,0 +1,45 @@
+"""PostgreSQL, read by its own grammar (libpg_query, through postgast)."""
+
+from __future__ import annotations
+
+from pilotage.migrate.sql.change import Change
+from pilotage.migrate.sql.postgresql import changes, parser
+from pilotage.migrate.sql.statement import Statement
+from pilotage.migrate.sql.token import Token
+
+
+class PostgreSQL:
+    """`pilotage.migrate.sql.grammar.Grammar` for PostgreSQL."""
+
+    dialect = "postgresql"
+
+    def tokens(self, text: str) -> list[Token]:
+        """All tokens, by PostgreSQL's scanner."""
+        return list(parser.scan(text))
+
+    def split(self, text: str) -> tuple[Statement, ...]:
+        """The statements, by PostgreSQL's parser."""
+        return parser.split(text)
+
+    def changes(self, statement: str) -> tuple[Change, ...]:
+        """What the statement does, by its parse tree."""
+        return changes.changes(statement)
+
+    def no_transaction(self, statement: str) -> str:
+        """The command that PostgreSQL rejects inside a transaction block, or ``""``."""
+        return parser.no_transaction(parser.tree(statement))
+
+    def transaction_control(self, statement: str) -> str:
+        """The transaction command that the statement is, or ``""``."""
+        return parser.transaction_control(parser.tree(statement))
+
+    def query(self, statement: str) -> bool:
+        """Whether it is a query without INTO, row locks or a CTE that changes rows."""
+        return parser.query(parser.tree(statement))
+
+    def quote(self, name: str) -> str:
+        """A name as SQL, quoted where it must be."""
+        return parser.quote(name)
+
+
+GRAMMAR = PostgreSQL()

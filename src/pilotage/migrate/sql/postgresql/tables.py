@@ -1,0 +1,243 @@
+"""CREATE TABLE and ALTER TABLE of PostgreSQL's parse tree, read into changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
+from pilotage.migrate.sql import change as c
+from pilotage.migrate.sql.postgresql import parser
+from pilotage.migrate.sql.token import code, with_depth
+
+_SERIAL = frozenset(
+    f"{size}serial{width}" for size in ("", "big", "small") for width in ("", "2", "4", "8")
+)
+_CONSTRAINTS = {
+    pb.CONSTR_CHECK: "check",
+    pb.CONSTR_PRIMARY: "primary key",
+    pb.CONSTR_UNIQUE: "unique",
+    pb.CONSTR_EXCLUSION: "exclude",
+    pb.CONSTR_FOREIGN: "foreign key",
+}
+
+
+def name_of(relation: Any) -> c.Name:
+    """The name of a ``RangeVar``."""
+    return c.Name(relation.schemaname or None, relation.relname)
+
+
+def qualified(strings: Iterable[Any]) -> c.Name:
+    """The name in a list of string nodes: ``[schema,] name``."""
+    *schema, name = [node.string.sval for node in strings]
+    return c.Name(schema[-1] if schema else None, name)
+
+
+def deparsed(node: Any) -> str:
+    """A statement node as SQL."""
+    result = pb.ParseResult(version=parser.parse("SELECT 1").version)
+    statement = result.stmts.add().stmt
+    field = next(
+        f.name for f in pb.Node.DESCRIPTOR.fields if f.message_type is type(node).DESCRIPTOR
+    )
+    getattr(statement, field).CopyFrom(node)
+    return postgast.deparse(result)
+
+
+def expression(node: Any) -> str:
+    """An expression node as SQL."""
+    select = pb.SelectStmt()
+    select.target_list.add().res_target.val.CopyFrom(node)
+    return deparsed(select).removeprefix("SELECT ")
+
+
+def type_name(node: Any) -> str:
+    """A ``TypeName`` as SQL, e.g. ``numeric(10, 2)``, without ``pg_catalog``."""
+    cast = pb.Node()
+    cast.type_cast.arg.a_const.isnull = True
+    cast.type_cast.type_name.CopyFrom(node)
+    return expression(cast).removeprefix("NULL::").removeprefix("pg_catalog.")
+
+
+def column(node: Any) -> tuple[c.Column, tuple[c.Constraint, ...]]:
+    """A column definition, and the constraints written beside it."""
+    kinds = {item.constraint.contype: item.constraint for item in node.constraints}
+    default = kinds.get(pb.CONSTR_DEFAULT)
+    serial = len(node.type_name.names) == 1 and node.type_name.names[0].string.sval in _SERIAL
+    beside = tuple(
+        constraint(item.constraint, (node.colname,))
+        for item in node.constraints
+        if item.constraint.contype in _CONSTRAINTS
+    )
+    read = c.Column(
+        node.colname,
+        type_name(node.type_name) if node.HasField("type_name") else "",
+        not_null=serial or bool(kinds.keys() & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY}),
+        default=expression(default.raw_expr) if default else None,
+        generated=serial or bool(kinds.keys() & {pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED}),
+    )
+    return read, beside
+
+
+def constraint(node: Any, columns: tuple[str, ...] = ()) -> c.Constraint:
+    """A constraint; ``columns`` are those that it stands beside."""
+    written = [item.string.sval for item in (*node.keys, *node.fk_attrs)]
+    if node.HasField("raw_expr"):
+        written += [
+            inner.fields[-1].string.sval
+            for _, inner in postgast.walk(node.raw_expr)
+            if isinstance(inner, pb.ColumnRef)
+        ]
+    return c.Constraint(
+        _CONSTRAINTS.get(node.contype, "not null" if node.contype == pb.CONSTR_NOTNULL else ""),
+        node.conname or None,
+        tuple(dict.fromkeys(written)) or columns,
+        valid=not node.skip_validation,
+        using_index=node.indexname or None,
+        references=name_of(node.pktable) if node.HasField("pktable") else None,
+    )
+
+
+def create_table(node: Any, sql: str) -> c.CreateTable:
+    """CREATE TABLE, with the columns and constraints that are written in it."""
+    columns: list[c.Column] = []
+    constraints: list[c.Constraint] = []
+    for element in node.table_elts:
+        kind = element.WhichOneof("node")
+        if kind == "column_def":
+            read, beside = column(element.column_def)
+            columns.append(read)
+            constraints += beside
+        elif kind == "constraint":
+            constraints.append(constraint(element.constraint))
+    return c.CreateTable(
+        table=name_of(node.relation),
+        columns=tuple(columns),
+        constraints=tuple(constraints),
+        if_not_exists=node.if_not_exists,
+        sql=sql,
+    )
+
+
+def alter_table(node: Any, sql: str) -> Iterator[c.Change]:
+    """ALTER TABLE (also VIEW, TYPE, INDEX, …), one change for each of its commands."""
+    table = name_of(node.relation)
+    offsets = _command_offsets(sql, node)
+    for index, item in enumerate(node.cmds):
+        command = item.alter_table_cmd
+        alone = sql
+        if len(node.cmds) > 1:
+            single = type(node)()
+            single.CopyFrom(node)
+            del single.cmds[:]
+            single.cmds.add().CopyFrom(item)
+            alone = deparsed(single)
+        reader = _COMMANDS.get(command.subtype, _other)
+        yield reader(command, table, sql=alone, offset=offsets[index])
+
+
+def _command_offsets(sql: str, node: Any) -> list[int]:
+    """Where each command of an ALTER TABLE begins; the tree gives most of them no position."""
+    tokens = code(parser.scan(sql))
+    begin = parser.characters(sql)[node.relation.location]
+    index = next((i for i, token in enumerate(tokens) if token.start == begin), 0) + 1
+    while index + 1 < len(tokens) and tokens[index].is_("."):
+        index += 2
+    while index < len(tokens) and tokens[index].is_("*", ")"):
+        index += 1
+    rest = tokens[index:]
+    starts = [rest[0].start] if rest else []
+    starts += [
+        rest[i + 1].start
+        for i, (depth, token) in enumerate(with_depth(rest))
+        if token.is_(",") and not depth
+    ]
+    return starts if len(starts) == len(node.cmds) else [0] * len(node.cmds)
+
+
+def _definition(command: Any) -> Any:
+    return getattr(command, "def")
+
+
+def _add_column(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    read, beside = column(_definition(command).column_def)
+    return c.AddColumn(
+        table=table,
+        column=read,
+        constraints=beside,
+        if_not_exists=command.missing_ok,
+        sql=sql,
+        offset=offset,
+    )
+
+
+def _alter_type(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    definition = _definition(command).column_def
+    return c.AlterType(
+        table=table,
+        column=command.name or definition.colname,
+        type=type_name(definition.type_name),
+        using=definition.HasField("raw_default"),
+        sql=sql,
+        offset=offset,
+    )
+
+
+def _column_default(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    if not command.HasField("def"):
+        return c.DropDefault(table=table, column=command.name, sql=sql, offset=offset)
+    default = expression(_definition(command))
+    return c.SetDefault(table=table, column=command.name, default=default, sql=sql, offset=offset)
+
+
+def _add_constraint(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    read = constraint(_definition(command).constraint)
+    return c.AddConstraint(table=table, constraint=read, sql=sql, offset=offset)
+
+
+def _detach(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    definition = _definition(command)
+    child = getattr(definition, definition.WhichOneof("node"))
+    child = child.name if isinstance(child, pb.PartitionCmd) else child
+    left, right = (table, name_of(child))
+    return c.Detach(table=left, child=right, sql=sql, offset=offset)
+
+
+def _restrict(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    return c.Restrict(what=f"row-level security on {table}", sql=sql, offset=offset)
+
+
+def _other(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    return c.Other(what="ALTER TABLE", sql=sql, offset=offset)
+
+
+def _of_column(make: Callable[..., c.Change], command: Any, table: c.Name, **at: Any) -> c.Change:
+    return make(table=table, column=command.name, **at)
+
+
+def _of_constraint(
+    make: Callable[..., c.Change], command: Any, table: c.Name, **at: Any
+) -> c.Change:
+    return make(table=table, constraint=command.name, **at)
+
+
+_COMMANDS: dict[int, Callable[..., c.Change]] = {
+    pb.AT_AddColumn: _add_column,
+    pb.AT_DropColumn: partial(_of_column, c.DropColumn),
+    pb.AT_AlterColumnType: _alter_type,
+    pb.AT_SetNotNull: partial(_of_column, c.SetNotNull),
+    pb.AT_DropNotNull: partial(_of_column, c.DropNotNull),
+    pb.AT_ColumnDefault: _column_default,
+    pb.AT_DropIdentity: partial(_of_column, c.DropDefault),
+    pb.AT_DropExpression: partial(_of_column, c.DropDefault),
+    pb.AT_AddConstraint: _add_constraint,
+    pb.AT_ValidateConstraint: partial(_of_constraint, c.ValidateConstraint),
+    pb.AT_DropConstraint: partial(_of_constraint, c.DropConstraint),
+    pb.AT_DetachPartition: _detach,
+    pb.AT_DropInherit: _detach,
+    pb.AT_EnableRowSecurity: _restrict,
+    pb.AT_ForceRowSecurity: _restrict,
+}
