@@ -113,7 +113,7 @@ def split(text: str) -> tuple[Statement, ...]:
 
 def quote(name: str) -> str:
     """A name as SQL: bare where PostgreSQL reads the same name back, else in double quotes."""
-    tokens = postgast.scan(name).tokens if name.isascii() and name.isidentifier() else ()
+    tokens = postgast.scan(name).tokens if name.isascii() and name.isidentifier() else []
     free = (pb.NO_KEYWORD, pb.UNRESERVED_KEYWORD)
     if len(tokens) == 1 and tokens[0].keyword_kind in free and name == name.lower():
         return name

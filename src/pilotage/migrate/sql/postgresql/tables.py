@@ -44,7 +44,8 @@ def deparsed(node: Any) -> str:
         f.name for f in pb.Node.DESCRIPTOR.fields if f.message_type is type(node).DESCRIPTOR
     )
     getattr(statement, field).CopyFrom(node)
-    return postgast.deparse(result)
+    text: str = postgast.deparse(result)
+    return text
 
 
 def expression(node: Any) -> str:
@@ -130,12 +131,12 @@ def alter_table(node: Any, sql: str) -> Iterator[c.Change]:
         command = item.alter_table_cmd
         alone = sql
         if len(node.cmds) > 1:
-            single = type(node)()
+            single = pb.AlterTableStmt()
             single.CopyFrom(node)
             del single.cmds[:]
             single.cmds.add().CopyFrom(item)
             alone = deparsed(single)
-        reader = _COMMANDS.get(command.subtype, _other)
+        reader: Callable[..., c.Change] = _COMMANDS.get(command.subtype, _other)
         yield reader(command, table, sql=alone, offset=offsets[index])
 
 
