@@ -41,9 +41,12 @@ class Options:
 
 def main(options: Options) -> int:
     """Play the demo; 0 when no request failed, no data was lost, and all came as expected, else 1."""
-    with suppress(KeyboardInterrupt):
+    try:
         return asyncio.run(_main(options))
-    return 130
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
 
 
 async def _main(options: Options) -> int:
@@ -57,7 +60,7 @@ async def _main(options: Options) -> int:
             for scene in SCENES:
                 await scene(stage)
             result = await _finish(stage, began)
-            _table(teller, stage, result)
+        _table(teller, stage, result)
     finally:
         teller.close()
     if options.json:
@@ -107,6 +110,8 @@ async def _clean_up(
     tell: Callable[[str], None],
 ) -> None:
     """Stop the load, the shop, the proxy and the database; remove the folder."""
+    tell("")
+    tell("Stopping the shop, its proxy and its database.")
     if stage is not None:
         if stage.load is not None:
             await stage.load.kill()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,17 @@ SCENES = {
     "data",
 }  # fmt: skip
 SWITCHES = {"v2", "v3", "v4", "rollback v3", "v4 again", "v5 killed after the switch"}
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of the processes that have something to do with a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if str(folder) in command or str((entry / "cwd").readlink()).startswith(str(folder)):
+                found.append(command)
+    return found
 
 
 def test_four_releases_under_load_lose_nothing(tmp_path: Path) -> None:
@@ -46,3 +59,26 @@ def test_four_releases_under_load_lose_nothing(tmp_path: Path) -> None:
     assert result["deploys"] == 7
     assert done.returncode == 0, story
     assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "pilotage.demo"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        seen = []
+        for line in demo.stdout:
+            seen.append(line)
+            if "pilotage deploy --version v2" in line:
+                break
+        assert processes_in(tmp_path), "".join(seen)
+        demo.send_signal(number)
+        seen += demo.stdout.readlines()
+        assert demo.wait(60) == 128 + number, "".join(seen)
+    assert processes_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
