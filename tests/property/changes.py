@@ -341,9 +341,15 @@ class Rename(Change):
         return self._unequal(db) if self.flags.verify else None
 
     def contract(self) -> list[Statement]:
-        """DROP TRIGGER, DROP COLUMN."""
+        """DROP NOT NULL, DROP TRIGGER, DROP COLUMN.
+
+        In this order: outside a transaction, new code inserts between any two of them.
+        """
         a, b = self.old.column, self.new.column
         return [
+            Statement(
+                lambda db: db.drop_not_null(self.table, a), lambda db: not db.has(self.table, a)
+            ),
             Statement(
                 lambda db: db.drop_sync(self.table, a, b), lambda db: not db.has(self.table, a)
             ),

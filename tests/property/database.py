@@ -176,6 +176,13 @@ class Database:
         known.columns[name] = Column(nullable=False, default=known.columns[name].default)
         self.structure += 1
 
+    def drop_not_null(self, table: str, name: str) -> None:
+        """ALTER TABLE … DROP NOT NULL."""
+        known = self.table(table)
+        known.need(name)
+        known.columns[name] = Column(default=known.columns[name].default)
+        self.structure += 1
+
     def set_default(self, table: str, name: str, default: Any) -> None:
         """ALTER TABLE … SET DEFAULT."""
         known = self.table(table)

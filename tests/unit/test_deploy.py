@@ -65,7 +65,7 @@ def test_the_order_of_a_deploy() -> None:
             case Switched(release=release):
                 return f"switch {release}"
             case InstanceStopped(instance=instance):
-                return f"stop {instance.split('-')[1]} {instance.split('-')[2]}"
+                return f"stop {instance.split('-')[1]} {instance.split('-')[3]}"
         return None
 
     story = [w for w in map(word, world.events) if w]
@@ -170,7 +170,7 @@ def test_an_aborted_release_is_taken_up_only_again() -> None:
 def test_a_worker_that_fails_after_the_switch_takes_everything_back() -> None:
     world = MemoryWorld()
     up(world, goal("v1"))
-    world.target.unfit.add(f"shop-worker-{V2}-0")
+    world.target.unfit.add(f"shop-worker-localhost-{V2}-0")
     with pytest.raises(Unhealthy) as failed:
         up(world, goal("v2"))
     assert any(isinstance(e, Switched) and e.release == V2 for e in world.events)

@@ -21,7 +21,14 @@ class Layout:
         """Every instance that should run, in a fixed order. Ids are derived, never random."""
         return tuple(
             Instance(
-                id=instance_id(self.service, role.name, release.id, self._digest(role), index),
+                id=instance_id(
+                    service=self.service,
+                    role=role.name,
+                    host=host,
+                    release=release.id,
+                    config=self._digest(role),
+                    index=index,
+                ),
                 service=self.service,
                 role=role.name,
                 host=host,
@@ -44,9 +51,15 @@ class Layout:
         return next((r.overlap for r in self.roles if r.name == role), True)
 
 
-def instance_id(service: str, role: str, release: str, config: str, index: int) -> str:
-    """``SERVICE-ROLE-RELEASE-CONFIG-INDEX``: the same for every deployer that wants the instance."""
-    return "-".join(part for part in (service, role, release, config[:6], str(index)) if part)
+def instance_id(
+    *, service: str, role: str, host: str, release: str, config: str, index: int
+) -> str:
+    """``SERVICE-ROLE-HOST-RELEASE-CONFIG-INDEX``: the same for every deployer that wants the instance.
+
+    The host belongs to it: registrations of all hosts are rows of one table, keyed by this id.
+    """
+    parts = (service, role, host, release, config[:6], str(index))
+    return "-".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)

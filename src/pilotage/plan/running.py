@@ -66,6 +66,30 @@ def reconcile(
     return (*steps, Finish(release.id))
 
 
+def retire(observed: Observed, release: str, layout: Layout, policy: Policy) -> tuple[Step, ...]:
+    """Steps after which nothing of ``release`` runs: the way back from a first deploy.
+
+    The routes go first, so that nobody is sent to an instance that is being stopped.
+    """
+    mine = tuple(
+        i for i in observed.instances if i.service == layout.service and i.release == release
+    )
+    dead, ghosts = _dead(observed, layout), _ghosts(observed)
+    doomed = tuple(i for i in own_instances(observed, layout) if i in mine)
+    web = of_kind(mine, Kind.TRAFFIC)
+    steps: list[Step] = []
+    if web:
+        steps.append(Drain(web, policy.drain))
+    if dead or ghosts:
+        steps.append(Forget(dead, ghosts))
+    if doomed:
+        steps.append(Stop(doomed))
+    spec = observed.state.spec
+    if steps or spec is None or spec.finished_at is None:
+        steps.append(Finish(None))
+    return tuple(steps)
+
+
 def of_kind(instances: tuple[Instance, ...], kind: Kind) -> tuple[Instance, ...]:
     """Those of one kind."""
     return tuple(instance for instance in instances if instance.kind is kind)

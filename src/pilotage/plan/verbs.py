@@ -16,9 +16,9 @@ from pilotage.plan.halves import (
 )
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import blocked, expand_first, misfits, point_of_no_return, strangers
-from pilotage.plan.running import own_instances, reconcile
+from pilotage.plan.running import reconcile, retire
 from pilotage.proof import Proof, evidence, prove
-from pilotage.steps import Fetch, Finish, Step, Stop
+from pilotage.steps import Fetch
 
 
 def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = False) -> Plan:
@@ -105,8 +105,7 @@ def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
     """Back to the release that served before, because ``spec`` was aborted."""
     origin = observed.state.release(spec.from_)
     if origin is None:
-        doomed = tuple(i for i in own_instances(observed, goal.layout) if i.release == spec.to)
-        steps: tuple[Step, ...] = (Stop(doomed), Finish(None)) if doomed else ()
+        steps = retire(observed, spec.to, goal.layout, goal.policy)
     else:
         steps = reconcile(observed, origin, goal.layout, goal.policy, any_config=True)
     return Plan(
