@@ -58,5 +58,5 @@ def test_everything_below_the_command_line_is_kept_from_the_terminal():
     held = contracts()["terminal"]["source_modules"]
     assert isinstance(held, list)
     tops = {".".join(name.split(".")[:2]) for name in modules()} - {"pilotage"}
-    free = {"pilotage.cli", "pilotage.demo"}
+    free = {"pilotage.__main__", "pilotage.cli", "pilotage.demo", "pilotage.wiring"}
     assert tops - free == set(held) - free
