@@ -150,6 +150,36 @@ class GitSource:
             )
         return folder / prefix
 
+    def has_checkout(self, sha: str) -> bool:
+        """Whether `checkout` would find it there."""
+        return self._read_marker(sha) is not None and self._folder(sha).is_dir()
+
+    async def read_folder(self, sha: str, folder: str) -> dict[str, bytes] | None:
+        """The files of a folder (relative to `root`) as a commit has them, by name, without those
+        below it; None when the commit has no such folder. Nothing is written.
+
+        Raises
+        ------
+        UsageError
+            No repository, or no git.
+        TargetError
+            The commit cannot be read.
+        """
+        _, prefix = await self._prefix()
+        tree = f"{sha}:{prefix}{folder}".rstrip("/")
+        status, _, _ = await self._git("rev-parse", "--verify", "--quiet", f"{tree}^{{tree}}")
+        if status != 0:
+            await self._must("rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
+            return None
+        entries = await self._must("ls-tree", "-z", tree)
+        files = {}
+        for entry in entries.split("\0"):
+            about, _, name = entry.partition("\t")
+            if " blob " in about:
+                text = await self._must("cat-file", "blob", about.split()[2])
+                files[name] = os.fsencode(text)
+        return files
+
     async def _add(self, sha: str, folder: Path) -> None:
         """Add the worktree; what an earlier attempt left half-done is removed first."""
         await self._discard(sha)
@@ -186,6 +216,8 @@ class GitSource:
         """
         folder = await self.checkout(sha)
         digest = hashlib.sha256(command.encode()).hexdigest()
+        if (self._read_marker(sha) or {}).get("prepared") == digest:
+            return False
         async with self._locked(sha):
             marker = self._read_marker(sha) or {}
             if marker.get("prepared") == digest:

@@ -1,0 +1,21 @@
+"""The command line: one file a command, and no logic of deploys.
+
+Start-up is kept light: a command's module is imported when the command runs, and what talks to
+databases, files and terminals is imported in the command (``tests/unit/cli/test_startup.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; ``argv`` is without the program's name. Returns the exit status.
+
+    0: done. 1: failed or refused, and what was left is said. 2: wrong usage or configuration.
+    """
+    from pilotage.cli.app import run
+
+    return run(argv)

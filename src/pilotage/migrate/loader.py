@@ -8,7 +8,7 @@ database's own grammar, so that a mistake is found before anything is touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -58,8 +58,23 @@ def load_migrations(folder: Path, *, dialect: str) -> Migrations:
             where=str(folder),
             next="make one with `pilotage migrate new NAME`, or correct `migrations: {path: …}`",
         )
-    paths = sorted(p for p in folder.iterdir() if p.suffix == ".sql" and p.is_file())
-    migrations = [parse_migration(_read(path), path=path, dialect=dialect) for path in paths]
+    paths = [p for p in folder.iterdir() if p.suffix == ".sql" and p.is_file()]
+    return load_files({path: _read(path) for path in paths}, dialect=dialect)
+
+
+def load_files(files: Mapping[Path, bytes], *, dialect: str) -> Migrations:
+    """All migrations among ``files``, which are in memory; those that do not end in ``.sql`` are ignored.
+
+    Raises
+    ------
+    MigrationFileError
+        A file is wrong; ``where`` is ``file:line``.
+    """
+    migrations = [
+        parse_migration(files[path], path=path, dialect=dialect)
+        for path in sorted(files)
+        if path.suffix == ".sql"
+    ]
     _check_versions(migrations)
     loaded = Migrations({migration.version: migration for migration in migrations})
     for migration in loaded:

@@ -53,7 +53,8 @@ async def _get(health: HttpHealth, address: str) -> str:
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         return f"GET {health.path}: the answer is not HTTP"
     status = int(words[1])
-    return "" if status == health.status else f"GET {health.path} answered {status}"
+    fine = 200 <= status < 300 if health.status is None else status == health.status
+    return "" if fine else f"GET {health.path} answered {status}"
 
 
 async def probe_command(health: CommandHealth, *, cwd: str, env: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ Environment = Mapping[str, str | Secret]
 
 @dataclass(frozen=True, slots=True)
 class HttpHealth:
-    """Healthy once ``GET path`` answers with ``status``.
+    """Healthy once ``GET path`` answers with ``status``; None means any 2xx.
 
     ``host``: the Host header, by default the address. ``interval``, ``timeout`` (of one request) and
     ``limit`` (of the whole wait) are seconds.
@@ -24,7 +24,7 @@ class HttpHealth:
 
     path: str = "/up"
     host: str | None = None
-    status: int = 200
+    status: int | None = None
     interval: float = 0.1
     timeout: float = 5.0
     limit: float = 30.0

@@ -1,0 +1,92 @@
+"""``pilotage`` itself: the list of its commands, and how a run of one ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from pilotage.cli.lazy import Entry, LazyGroup
+from pilotage.cli.options import Settings, on_group
+from pilotage.errors import PilotageError
+
+COMMANDS = {
+    "Deploy": {
+        "plan": Entry("pilotage.cli.plan", "Show what a deploy would do, and touch nothing."),
+        "deploy": Entry("pilotage.cli.deploy", "Bring the service and its schema to a release."),
+        "rollback": Entry("pilotage.cli.rollback", "Go back to a release that fits the schema."),
+        "contract": Entry("pilotage.cli.contract", "Apply held contract halves, with proof."),
+        "migrate": Entry("pilotage.cli.migrate", "Work with single migrations."),
+    },
+    "Look": {
+        "status": Entry("pilotage.cli.status", "Show what runs where, and whether it fits."),
+        "history": Entry("pilotage.cli.history", "Show who deployed what, and how it ended."),
+        "logs": Entry("pilotage.cli.logs", "Show what instances print."),
+        "config": Entry("pilotage.cli.config", "Print the resolved configuration."),
+    },
+    "Work": {
+        "exec": Entry("pilotage.cli.exec", "Run a command in an instance of its own."),
+        "lock": Entry("pilotage.cli.lock", "See, take or release the deploy lock."),
+        "init": Entry("pilotage.cli.init", "Write a first configuration and migration."),
+        "remove": Entry("pilotage.cli.remove", "Stop everything of this service here."),
+        "demo": Entry("pilotage.cli.demo", "Watch four releases deployed under load."),
+    },
+}
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"pilotage {version('pilotage')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`pilotage COMMAND --help` explains a command. Exit status: 0 done; 1 failed or "
+    "refused; 2 wrong usage or configuration.",
+)
+@on_group
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Print the version.",
+)
+def root() -> None:
+    """Deploys a web app and its database schema together, without losing a request.
+
+    A release fits a schema, or it does not run: pilotage keeps that true at every moment of a
+    deploy, of a rollback, and of every migration.
+    """
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run a command line, and turn whatever happens into an exit status."""
+    from pilotage.cli.failure import Interrupted, broken_pipe, show, show_crash
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    settings = Settings()
+    try:
+        status = root.main(arguments, prog_name="pilotage", standalone_mode=False, obj=settings)
+    except click.exceptions.Abort:
+        show(Interrupted("interrupted"), settings.secrets)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except PilotageError as error:
+        show(error, settings.secrets)
+        return error.exit_status
+    except BrokenPipeError:
+        return broken_pipe()
+    except Exception as error:  # noqa: BLE001 (the last line of defence)
+        show_crash(error, settings.secrets)
+        return 1
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,51 @@
+"""``pilotage deploy``."""
+
+from __future__ import annotations
+
+import click
+
+from pilotage.cli.options import Settings, common, deploying, json_option
+
+
+@click.command("deploy")
+@click.option("--version", "revision", metavar="REV", help="A commit, branch, tag or release id.")
+@click.option("--again", is_flag=True, help="Take up a release that was aborted before.")
+@click.option(
+    "--expect", metavar="FINGERPRINT", help="Refuse any other plan than the one that was read."
+)
+@deploying
+@json_option
+@common
+def command(
+    settings: Settings,
+    *,
+    revision: str | None,
+    again: bool,
+    expect: str | None,
+    lock_wait: float,
+    reason: str,
+) -> None:
+    """Bring the service and its schema to a release.
+
+    Without --version that is the last commit, and the worktree must be clean. After a crash or an
+    interruption the same command looks at what is there, and finishes.
+
+    The migrations of the release run first (their expand halves and backfills), then its instances
+    start beside the old ones; when all are healthy the traffic is switched, and the old ones end.
+    What fails before the switch leaves the old release serving.
+    """
+    from pilotage import deploy as verb
+    from pilotage.cli.project import claim
+    from pilotage.cli.verbs import carry_out
+    from pilotage.events import Emit
+    from pilotage.observe import observe
+    from pilotage.plan import Plan
+    from pilotage.wiring import Project, goal_of
+
+    async def story(project: Project, emit: Emit) -> Plan:
+        found = await project.revision(revision)
+        goal = await goal_of(project, found.sha, await observe(project.world), again=again)
+        who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
+        return await verb.deploy(project.world, goal, who, emit, again=again, expect=expect)
+
+    carry_out(settings, "deploy", story, version=revision)

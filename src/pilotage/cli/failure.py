@@ -1,0 +1,85 @@
+"""How a run that failed is told: one block on standard error, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from pilotage.errors import PilotageError
+
+if TYPE_CHECKING:
+    from pilotage.secret import Secret
+
+
+class Interrupted(PilotageError):
+    """A person, or the system, ended the command; nothing is wrong with what it did."""
+
+
+def show(error: PilotageError, secrets: Iterable[Secret] = ()) -> None:
+    """Print an error: what, where, what was left, what to do next."""
+    from pilotage.secret import mask
+
+    secrets = tuple(secrets)
+    click.echo(mask(block(error), secrets), err=True)
+
+
+def block(error: PilotageError) -> str:
+    """The error as a block of lines, coloured for a terminal.
+
+    >>> print(click.unstyle(block(PilotageError("it broke", where="a.sql:3", next="mend it"))))
+    ✗ it broke
+      where  a.sql:3
+      next   mend it
+    """
+    mark = click.style("✗", fg="red", bold=True)
+    first, *more = error.what.splitlines() or [""]
+    lines = [f"{mark} {click.style(first, bold=True)}", *(f"  {line}" for line in more)]
+    key = getattr(error, "key", "")
+    parts = (("where", error.where), ("key", key), ("state", error.state), ("next", error.next))
+    for name, text in parts:
+        if text:
+            body = text.replace("\n", "\n         ")
+            lines.append(f"  {click.style(name.ljust(5), dim=True)}  {body}")
+    return "\n".join(lines)
+
+
+def show_crash(error: BaseException, secrets: Iterable[Secret] = ()) -> None:
+    """Print one line on an error that nobody foresaw, and write its traceback to a file."""
+    from pilotage.secret import mask
+
+    secrets = tuple(secrets)
+    path = _write_traceback(error, secrets)
+    told = PilotageError(
+        f"pilotage itself failed: {type(error).__name__}: {mask(str(error), secrets)}",
+        where=f"{path} has the traceback" if path else "",
+        state="what had begun may be half done; the same command takes up what is left",
+        next="see `pilotage status`, and report the traceback",
+    )
+    show(told, secrets)
+
+
+def _write_traceback(error: BaseException, secrets: tuple[Secret, ...]) -> str | None:
+    import tempfile
+    import traceback
+
+    from pilotage.secret import mask
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        handle, path = tempfile.mkstemp(prefix="pilotage-crash-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(mask(text, secrets))
+    except OSError:
+        return None
+    return path
+
+
+def broken_pipe() -> int:
+    """Whoever read our output went away (`pilotage logs | head`): that is no failure of ours."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    return 1

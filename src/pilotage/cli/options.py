@@ -1,0 +1,125 @@
+"""Options that every command has, and the `Settings` that they make.
+
+They may stand before the command's name as well as after it; after it wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pilotage.secret import Secret
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the command line was called, apart from the command's own options.
+
+    ``as_json``: everything on standard output is JSON. ``secrets``: values to mask in whatever is
+    told of this run, filled in once they are known.
+    """
+
+    destination: str | None = None
+    config_file: Path | None = None
+    verbose: bool = False
+    quiet: bool = False
+    run_commands: bool = False
+    as_json: bool = False
+    secrets: list[Secret] = field(default_factory=list, repr=False)
+
+
+def _options() -> list[Callable[[Any], Any]]:
+    return [
+        click.option("-d", "--destination", metavar="NAME", help="staging, production, …"),
+        click.option(
+            "-c",
+            "--config-file",
+            metavar="FILE",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="The configuration, by default config/deploy.yml or deploy.yml.",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Show every command that runs."),
+        click.option("-q", "--quiet", is_flag=True, help="Show results and errors alone."),
+        click.option(
+            "--allow-erb-commands",
+            is_flag=True,
+            help="Run the commands that the configuration and the secrets files hold.",
+        ),
+    ]
+
+
+def common(function: F) -> F:
+    """Add the common options; the function gets one `Settings` as its first argument.
+
+    It stands right above the function, below `json_option`, whose value becomes part of the settings.
+    """
+
+    @wraps(function)
+    @click.pass_context
+    def wrapper(ctx: click.Context, /, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in _NAMES}
+        settings = _merged(ctx.find_object(Settings) or Settings(), given)
+        settings = replace(settings, as_json=options.pop("as_json", False))
+        return ctx.invoke(function, settings, **options)
+
+    for option in reversed(_options()):
+        wrapper = option(wrapper)
+    return wrapper  # type: ignore[return-value]
+
+
+def on_group(function: F) -> F:
+    """Add the common options to a group: they are handed to its commands."""
+
+    @wraps(function)
+    @click.pass_context
+    def wrapper(ctx: click.Context, /, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in _NAMES}
+        ctx.obj = _merged(ctx.find_object(Settings) or Settings(), given)
+        return ctx.invoke(function, **options)
+
+    for option in reversed(_options()):
+        wrapper = option(wrapper)
+    return wrapper  # type: ignore[return-value]
+
+
+_NAMES = ("destination", "config_file", "verbose", "quiet", "allow_erb_commands")
+
+
+def _merged(outer: Settings, given: dict[str, Any]) -> Settings:
+    return replace(
+        outer,
+        destination=given["destination"] or outer.destination,
+        config_file=given["config_file"] or outer.config_file,
+        verbose=given["verbose"] or outer.verbose,
+        quiet=given["quiet"] or outer.quiet,
+        run_commands=given["allow_erb_commands"] or outer.run_commands,
+    )
+
+
+def json_option(function: F) -> F:
+    """``--json``, for a command that has something for machines."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
+        function
+    )
+
+
+def deploying(function: F) -> F:
+    """Options of every verb that takes the deploy lock."""
+    function = click.option(
+        "--reason", metavar="TEXT", default="", help="Why, for whoever waits for the lock."
+    )(function)
+    return click.option(
+        "--lock-wait",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        help="How long to wait for another deployer to finish.",
+    )(function)

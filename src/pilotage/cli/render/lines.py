@@ -1,0 +1,120 @@
+"""Plain lines, for a log file or a pipe; and JSON lines, for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+from pilotage import events
+from pilotage.cli.options import Settings
+from pilotage.cli.render import words
+from pilotage.cli.text import plural, seconds
+from pilotage.events import Event
+from pilotage.secret import mask
+
+_BACKFILL_EVERY = 5.0
+
+
+class PlainLines:
+    """One line an event. With ``--quiet``: warnings alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._indent = ""
+        self._told_backfill = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        sys.stdout.flush()
+
+    def __call__(self, event: Event) -> None:
+        if self._settings.quiet:
+            self._warn(event)
+            return
+        match event:
+            case events.Planned():
+                steps = plural(len(event.plan.steps), "step")
+                self._say(f"{words.title(event)}   ({steps}, plan {event.plan.fingerprint})")
+                for note in event.plan.notes:
+                    self._say(f"  note: {note}")
+            case events.StepStarted():
+                self._indent = "        "
+                self._say(f"{_number(event)} {event.step}")
+            case events.StepFinished():
+                detail = f"  {event.detail}" if event.detail else ""
+                self._say(f"{_number(event)} done in {seconds(event.seconds)}{detail}")
+                self._indent = ""
+            case events.StepFailed():
+                self._say(f"{_number(event)} FAILED: {event.error}")
+                self._indent = ""
+            case events.BackfillProgress() if (
+                event.at - self._told_backfill < _BACKFILL_EVERY and event.fraction != 1
+            ):
+                pass
+            case _:
+                if isinstance(event, events.BackfillProgress):
+                    self._told_backfill = event.at
+                line = words.of(event, verbose=self._settings.verbose)
+                if line:
+                    self._say(f"{self._indent}{line}")
+
+    def _warn(self, event: Event) -> None:
+        line = words.of(event) if words.is_warning(event) else None
+        if line:
+            click.echo(mask(line, self._settings.secrets), err=True)
+
+    def _say(self, line: str) -> None:
+        click.echo(mask(line, self._settings.secrets))
+
+
+def _number(event: events.StepStarted | events.StepFinished | events.StepFailed) -> str:
+    return f"[{event.index + 1:>2}/{event.total}]"
+
+
+class JsonLines:
+    """One JSON object a line: every event, and nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        sys.stdout.flush()
+
+    def __call__(self, event: Event) -> None:
+        print_json(event.to_json(), self._settings)
+
+
+def print_json(value: Any, settings: Settings, *, pretty: bool = False) -> None:
+    """Print a value as one line of JSON, or ``pretty`` for a person who reads it; secrets masked."""
+    text = json.dumps(masked(value, settings), indent=2 if pretty else None, ensure_ascii=False)
+    click.echo(text)
+
+
+def masked(value: Any, settings: Settings) -> Any:
+    """The value with every secret in its strings masked."""
+    if isinstance(value, str):
+        return mask(value, settings.secrets)
+    if isinstance(value, dict):
+        return {key: masked(item, settings) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(item, settings) for item in value]
+    return value

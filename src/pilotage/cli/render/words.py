@@ -1,0 +1,82 @@
+"""What is said of an event, in one line. Shared by every renderer for people. Pure."""
+
+from __future__ import annotations
+
+import shlex
+
+from pilotage import events
+from pilotage.cli.text import count, plural, seconds
+from pilotage.events import Event
+
+
+def of(event: Event, *, verbose: bool = False) -> str | None:
+    """The line of an event, or None when it has none of its own (steps have their own form)."""
+    match event:
+        case events.LeaseTaken(took_over=str(owner)):
+            return f"took the deploy lock over from {owner}, whose lease had expired"
+        case events.LeaseWaiting():
+            doing = f", now: {event.doing}" if event.doing else ""
+            reason = f" ({event.reason})" if event.reason else ""
+            waited = seconds(max(0.0, event.at - event.since))
+            return f"waiting for {event.owner}{reason}, who has the lock since {waited}{doing}"
+        case events.HalfStarted(done=done) if done:
+            return f"{event.half} goes on after {plural(done, 'statement')} of {event.statements}"
+        case events.HalfStatement() if verbose and event.statements > 1:
+            return f"statement {event.number} of {event.statements}, {seconds(event.seconds)}"
+        case events.HalfRetried():
+            wait = seconds(event.wait)
+            return f"{event.half} did not get its lock: {event.why}; attempt {event.attempt + 1} in {wait}"
+        case events.BackfillProgress():
+            return backfill(event)
+        case events.InstanceStarted():
+            where = f" on {event.address}" if event.address else ""
+            return f"{event.instance} started{where}"
+        case events.InstanceHealthy():
+            return f"{event.instance} healthy after {seconds(event.seconds)}"
+        case events.InstanceStopped():
+            how = "killed: it did not end within its grace" if event.killed else "stopped"
+            return f"{event.instance} {how} ({seconds(event.seconds)})"
+        case events.Switched():
+            return f"{event.release} has the traffic, confirmed by {', '.join(event.hosts)}"
+        case events.Drained(left=0):
+            return f"{event.host} drained in {seconds(event.seconds)}"
+        case events.ContractHeld():
+            return f"{', '.join(event.halves)} stays held: {'; '.join(event.why)}"
+        case events.CommandRan() if verbose:
+            return (
+                f"$ {shlex.join(event.argv)}   "
+                f"({event.host}, {seconds(event.seconds)}, exit {event.status})"
+            )
+        case events.Output():
+            return f"{event.source} │ {event.line}"
+        case events.Note():
+            return event.text
+    return None
+
+
+def is_warning(event: Event) -> bool:
+    """Whether the line is something to look at."""
+    return (
+        isinstance(event, (events.ContractHeld, events.HalfRetried, events.LeaseWaiting))
+        or (isinstance(event, events.Note) and event.level == "warning")
+        or (isinstance(event, events.InstanceStopped) and event.killed)
+    )
+
+
+def backfill(event: events.BackfillProgress) -> str:
+    """How far a backfill is."""
+    share = f"{event.fraction:.0%}, " if event.fraction is not None else ""
+    eta = f", {seconds(event.eta)} left" if event.eta is not None else ""
+    return f"{event.version}: {share}{count(event.rows)} rows, {count(round(event.rate))}/s{eta}"
+
+
+def title(event: events.Planned) -> str:
+    """The first line of a run."""
+    plan = event.plan
+    origin = plan.spec.from_ or "nothing"
+    if plan.verb == "contract":
+        return f"contract under release {plan.release.id}"
+    if plan.verb == "return":
+        return f"going back to {origin}"
+    way = plan.spec.to if origin == plan.spec.to else f"{origin} → {plan.spec.to}"
+    return f"{plan.verb} {way}"

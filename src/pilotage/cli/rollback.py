@@ -1,0 +1,48 @@
+"""``pilotage rollback``."""
+
+from __future__ import annotations
+
+import click
+
+from pilotage.cli.options import Settings, common, deploying, json_option
+
+
+@click.command("rollback")
+@click.argument("revision", metavar="[REV]", required=False)
+@click.option(
+    "--expect", metavar="FINGERPRINT", help="Refuse any other plan than the one that was read."
+)
+@deploying
+@json_option
+@common
+def command(
+    settings: Settings,
+    *,
+    revision: str | None,
+    expect: str | None,
+    lock_wait: float,
+    reason: str,
+) -> None:
+    """Go back to a release whose code fits the schema as it is now.
+
+    Without REV it is the release before; in the middle of a deploy, the one that served when the
+    deploy began. No migration is taken back: the old code runs on the schema that is there, with the
+    configuration and the secrets of today, or the rollback is refused with the reason.
+    """
+    from pilotage import deploy as verb
+    from pilotage.cli.project import claim
+    from pilotage.cli.verbs import carry_out
+    from pilotage.events import Emit
+    from pilotage.observe import observe
+    from pilotage.plan import Plan
+    from pilotage.wiring import Project, find_release, release_before, rollback_goal
+
+    async def story(project: Project, emit: Emit) -> Plan:
+        observed = await observe(project.world)
+        known = find_release(observed.state, revision) if revision else release_before(observed)
+        sha = known.revision if known else (await project.source.resolve(revision)).sha
+        goal = await rollback_goal(project, sha, observed)
+        who = claim(f"rollback to {goal.release.id}", reason=reason, wait=lock_wait)
+        return await verb.rollback(project.world, goal, who, emit, expect=expect)
+
+    carry_out(settings, "rollback", story, version=revision)

@@ -1,0 +1,53 @@
+"""Where a service stands, in words: what serves, what is unfinished, and the next command. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pilotage.model import Observed
+from pilotage.plan import current
+
+
+class Standing(NamedTuple):
+    """``state``: what is so. ``next``: the command to run, or nothing. ``settled``: all is at its end."""
+
+    state: str
+    next: str
+    settled: bool
+
+
+def standing(observed: Observed) -> Standing:
+    """What the spec row wants, and how far it is."""
+    spec = observed.state.spec
+    serving = current(observed)
+    serves = f"release {serving} serves" if serving else "nothing serves"
+    if spec is None:
+        return Standing("nothing was deployed yet", "pilotage deploy", settled=True)
+    again = f"pilotage {_verb(spec.direction)} {spec.to}"
+    if spec.aborted_reason:
+        mend = f"deploy a revision that mends it, or `{_deploy(spec.to)} --again`"
+        if spec.finished_at is None and spec.from_ != serving:
+            return Standing(
+                f"release {spec.to} was aborted, and the way back is not finished; {serves}",
+                f"{again} (it goes on with the way back)",
+                settled=False,
+            )
+        return Standing(f"release {spec.to} was aborted; {serves} as before", mend, settled=True)
+    if spec.finished_at:
+        return Standing(serves, "", settled=True)
+    back = f", or `pilotage rollback {spec.from_}` goes back" if spec.from_ else ""
+    if spec.switched_at:
+        state = (
+            f"the {spec.direction} to {spec.to} is unfinished: the traffic is switched; {serves}"
+        )
+    else:
+        state = f"the {spec.direction} to {spec.to} is unfinished, before the switch; {serves}"
+    return Standing(state, f"`{again}` goes on{back}", settled=False)
+
+
+def _verb(direction: str) -> str:
+    return "rollback" if direction == "rollback" else "deploy --version"
+
+
+def _deploy(release: str) -> str:
+    return f"pilotage deploy --version {release}"

@@ -1,0 +1,143 @@
+"""What deploy, rollback and contract share: they show their events, and end in one result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from pilotage import events
+from pilotage.cli import text
+from pilotage.cli.failure import Interrupted
+from pilotage.cli.options import Settings
+from pilotage.cli.project import opened
+from pilotage.cli.render import renderer
+from pilotage.cli.render.lines import print_json
+from pilotage.cli.running import run, told
+from pilotage.cli.standing import standing
+from pilotage.errors import PilotageError
+from pilotage.events import Emit, Event
+from pilotage.observe import observe
+from pilotage.plan import Plan
+from pilotage.wiring import Project, Use
+
+Story = Callable[[Project, Emit], Awaitable[Plan]]
+"""One verb on an open project; returns the plan that it ran."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what happens on the way, for the result."""
+
+    show: Emit
+    skew_ms: float | None = None
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    plan: Plan | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Count, and show."""
+        match event:
+            case events.Planned():
+                self.plan = event.plan
+            case events.Switched():
+                self.skew_ms = event.skew_ms
+            case events.ContractHeld():
+                self.held |= dict.fromkeys(event.halves, event.why)
+        self.show(event)
+
+
+def carry_out(settings: Settings, verb: str, story: Story, *, version: str | None = None) -> None:
+    """Run a verb that takes the deploy lock, show it, and print its result.
+
+    Raises
+    ------
+    PilotageError
+        It failed or was refused; with ``--json`` the result says so as well.
+    """
+    began = time.monotonic()
+    tally: Tally | None = None
+    try:
+        with renderer(settings) as show:
+            tally = Tally(show)
+            plan = run(_tell(settings, tally, story, version))
+    except PilotageError as error:
+        if settings.as_json:
+            outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
+            print_json(_result(verb, outcome, tally, began, error), settings)
+        raise
+    if settings.as_json:
+        print_json(_result(verb, "done", tally, began, None), settings)
+    else:
+        for line in _summary(verb, plan, tally, began):
+            click.echo(line)
+
+
+async def _tell(settings: Settings, tally: Tally, story: Story, version: str | None) -> Plan:
+    async with opened(settings, tally, use=Use.ACT, deploying=True, version=version) as project:
+
+        async def left() -> tuple[str, str]:
+            stands = standing(await observe(project.world))
+            return stands.state, stands.next or "see `pilotage status`"
+
+        return await told(story(project, tally), left)
+
+
+def _result(
+    verb: str, outcome: str, tally: Tally | None, began: float, error: PilotageError | None
+) -> dict[str, Any]:
+    """The last line of ``--json``: one object."""
+    plan = tally.plan if tally else None
+    return {
+        "event": "Result",
+        "verb": verb,
+        "outcome": outcome,
+        "from": plan.spec.from_ if plan else None,
+        "to": plan.spec.to if plan else None,
+        "release": plan.release.to_json() if plan else None,
+        "steps": len(plan.steps) if plan else 0,
+        "fingerprint": plan.fingerprint if plan else None,
+        "held": _held(plan, tally),
+        "skew_ms": tally.skew_ms if tally else None,
+        "seconds": round(time.monotonic() - began, 3),
+        "error": error.to_json() if error else None,
+    }
+
+
+def _held(plan: Plan | None, tally: Tally | None) -> list[str]:
+    held = [str(ref) for ref in plan.held] if plan else []
+    return [*held, *(name for name in (tally.held if tally else ()) if name not in held)]
+
+
+def _summary(verb: str, plan: Plan, tally: Tally, began: float) -> list[str]:
+    """What a person reads last."""
+    mark = text.good("✓")
+    took = text.seconds(time.monotonic() - began)
+    if not plan.steps:
+        return [f"{mark} {_nothing(verb, plan)}"]
+    lines = []
+    if verb == "contract":
+        halves = len([ref for step in plan.steps for ref in getattr(step, "refs", ())])
+        lines.append(
+            f"{mark} {text.heading(text.plural(halves, 'half') + ' contracted')} in {took}"
+        )
+    else:
+        skew = f", switched within {tally.skew_ms:.1f} ms" if tally.skew_ms else ""
+        done = text.heading(f"{plan.release.id} is what runs now")
+        lines.append(f"{mark} {done}, after {took}{skew}")
+    held = _held(plan, tally)
+    if held:
+        lines += text.wrapped(f"held: {', '.join(held)}; {_when_held(plan)}", indent=4, first="  ")
+    return lines
+
+
+def _nothing(verb: str, plan: Plan) -> str:
+    if verb == "contract":
+        return "nothing is held: there is nothing to contract"
+    return f"{plan.release.id} is what runs already; nothing to do"
+
+
+def _when_held(plan: Plan) -> str:
+    return "`pilotage plan` says when it goes" if plan.verb == "deploy" else "`pilotage contract`"

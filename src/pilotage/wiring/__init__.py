@@ -1,0 +1,35 @@
+"""From a configuration to the ports that the verbs work on, and from a revision to a goal.
+
+The one place that knows every concrete part: which target, which proxy, which database. The command
+line, the demo and whatever comes later all start here::
+
+    async with open_project(config, emit=emit, use=Use.ACT) as project:
+        revision = await project.revision("HEAD")
+        goal = await goal_of(project, revision.sha)
+        await deploy(project.world, goal, claim, emit)
+"""
+
+from __future__ import annotations
+
+from pilotage.wiring.goals import (
+    contract_goal,
+    find_release,
+    goal_of,
+    release_before,
+    rollback_goal,
+    worktree_goal,
+)
+from pilotage.wiring.open import open_project
+from pilotage.wiring.project import Project, Use
+
+__all__ = [
+    "Project",
+    "Use",
+    "contract_goal",
+    "find_release",
+    "goal_of",
+    "open_project",
+    "release_before",
+    "rollback_goal",
+    "worktree_goal",
+]

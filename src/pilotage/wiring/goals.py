@@ -1,0 +1,209 @@
+"""From a revision to a `Goal`: its migration files, what it ships, and what it must not contain.
+
+Everything that can be wrong with the files of a release is found here, before a plan is made and
+before anything is touched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pilotage.errors import PilotageError, UsageError
+from pilotage.events import Note
+from pilotage.migrate.migration import Migrations
+from pilotage.model import DeployState, Observed, Release, SchemaView, release_id
+from pilotage.plan import Goal, current
+from pilotage.plan.halves import held_refs
+from pilotage.plan.verbs import deploy_spec
+from pilotage.wiring.project import Project, Use
+
+
+async def goal_of(project: Project, sha: str, observed: Observed, *, again: bool = False) -> Goal:
+    """The goal of deploying a commit.
+
+    Raises
+    ------
+    MigrationFileError
+        A file is wrong, was edited after it was applied, or does contract work in an expand half.
+    """
+    migrations = await migrations_of(project, sha)
+    check(project, migrations, observed.schema)
+    release = Release(release_id(sha), sha, ships=migrations.ships())
+    before = await _before(project, observed, release, migrations, again=again)
+    return Goal(release, project.layout, project.policy, migrations, before)
+
+
+async def rollback_goal(project: Project, sha: str, observed: Observed) -> Goal:
+    """The goal of going back to a commit: its files are not judged again, only whether it fits."""
+    migrations = await migrations_of(project, sha)
+    known = observed.state.release(release_id(sha))
+    ships = known.ships if known and known.ships else migrations.ships()
+    return Goal(
+        Release(release_id(sha), sha, ships=ships), project.layout, project.policy, migrations
+    )
+
+
+async def contract_goal(project: Project, observed: Observed) -> Goal:
+    """The release that runs, with its files: what a contract, or a verb on a migration, acts for.
+
+    Raises
+    ------
+    UsageError
+        Nothing was deployed yet.
+    """
+    release = observed.state.release(current(observed))
+    if release is None:
+        raise UsageError(
+            "nothing was deployed yet, so nothing is held",
+            state="nothing was touched",
+            next="pilotage deploy",
+        )
+    migrations = await migrations_of(project, release.revision)
+    check(project, migrations, observed.schema)
+    return Goal(release, project.layout, project.policy, migrations)
+
+
+def worktree_goal(project: Project, observed: Observed) -> Goal:
+    """The files of the working tree, for the verbs on single migrations.
+
+    The release is the one that runs; before the first deploy it is one without a revision.
+    """
+    migrations = load(project, project.config.root)
+    release = observed.state.release(current(observed))
+    if release is None:
+        release = Release("worktree", "worktree", ships=migrations.ships())
+    return Goal(release, project.layout, project.policy, migrations)
+
+
+# ----------------------------------------------------------------------------------------------
+# Which release
+# ----------------------------------------------------------------------------------------------
+
+
+def release_before(observed: Observed) -> Release:
+    """The release that `rollback` goes back to when none is named.
+
+    In the middle of a deploy it is the one that served when it began; else the last that was deployed
+    for the first time before the one that serves now.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    state = observed.state
+    spec = state.spec
+    if spec and not spec.finished_at and spec.direction == "deploy" and spec.from_:
+        found = state.release(spec.from_)
+        if found is not None:
+            return found
+    serving = state.release(current(observed))
+    earlier = [
+        release
+        for release in state.releases
+        if release.deployed_at is not None
+        and serving is not None
+        and release.id != serving.id
+        and release.deployed_at < (serving.deployed_at or float("inf"))
+    ]
+    if not earlier:
+        raise UsageError(
+            "there is no release before the one that runs",
+            state="nothing was touched",
+            next="see `pilotage history`; name a release with `pilotage rollback REV`",
+        )
+    return max(earlier, key=lambda release: release.deployed_at or 0.0)
+
+
+def find_release(state: DeployState, wanted: str) -> Release | None:
+    """The recorded release that ``wanted`` names by its id, or by the beginning of its revision."""
+    known = state.release(wanted)
+    if known or len(wanted) < 4:
+        return known
+    found = [r for r in state.releases if r.revision.startswith(wanted)]
+    return found[0] if len(found) == 1 else None
+
+
+# ----------------------------------------------------------------------------------------------
+# Files
+# ----------------------------------------------------------------------------------------------
+
+
+async def migrations_of(project: Project, sha: str) -> Migrations:
+    """The migrations that a commit ships.
+
+    A verb that acts reads them from the checkout that is going to run. One that only looks reads
+    them out of git where there is no checkout, since it writes nothing.
+    """
+    if project.dialect is None or project.config.migrations is None:
+        return Migrations()
+    if project.use is Use.ACT or project.source.has_checkout(sha):
+        return load(project, await project.source.checkout(sha))
+    folder = project.config.migrations.folder
+    from pilotage.migrate.loader import load_files
+
+    files = await project.source.read_folder(sha, folder)
+    if files is None:
+        return load(project, project.config.root / "no such folder")
+    shown = {Path(folder) / name: data for name, data in files.items()}
+    return load_files(shown, dialect=project.dialect)
+
+
+def load(project: Project, root: Path) -> Migrations:
+    """The migrations in a tree of files."""
+    from pilotage.migrate.loader import load_migrations
+
+    migrations = project.config.migrations
+    if migrations is None or project.dialect is None:
+        return Migrations()
+    folder = root / migrations.folder
+    if project.config.file.migrations is None and not folder.is_dir():
+        return Migrations()  # a database without migrations of ours, and nobody named a folder
+    return load_migrations(folder, dialect=project.dialect)
+
+
+def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
+    """Refuse files that must not be applied as they are: edited, renamed, contract work in expand.
+
+    Raises
+    ------
+    MigrationFileError
+        Names the file, the line, and the split to make.
+    """
+    from pilotage.migrate.history import check_applied
+
+    check_applied(view, migrations)
+
+
+async def _before(
+    project: Project,
+    observed: Observed,
+    release: Release,
+    migrations: Migrations,
+    *,
+    again: bool,
+) -> Migrations:
+    """The files of the release that serves, when a half that it left held is not in the new one's."""
+    spec = deploy_spec(observed, release, now=0.0, again=again)
+    origin = observed.state.release(spec.from_)
+    if origin is None or origin.id == release.id:
+        return Migrations()
+    lacking = []
+    for ref in held_refs(observed, origin.ships):
+        migration = migrations.get(ref.version)
+        if migration is None or migration.section(ref.half) is None:
+            lacking.append(ref)
+    if not lacking:
+        return Migrations()
+    try:
+        return await migrations_of(project, origin.revision)
+    except PilotageError as error:
+        if any(release.ships and release.ships.ships_contract(r.version) for r in lacking):
+            raise
+        project.emit(
+            Note(
+                text=f"the migrations of {origin.id}, which serves now, cannot be read: {error.what}",
+                level="warning",
+            )
+        )
+        return Migrations()

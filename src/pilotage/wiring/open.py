@@ -1,0 +1,274 @@
+"""Config → the four ports of a `World`, for ``target: local``."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from pilotage.config import Config, DatabaseConfig, RoleConfig
+from pilotage.errors import ConfigError
+from pilotage.events import Emit
+from pilotage.migrate.base import Schema
+from pilotage.migrate.none import NoSchema
+from pilotage.model import Role
+from pilotage.observe import World
+from pilotage.plan import Layout, Policy
+from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
+from pilotage.secret import Secret
+from pilotage.source import GitSource
+from pilotage.store import Store
+from pilotage.targets.base import Document
+from pilotage.targets.local import (
+    AliveHealth,
+    CommandHealth,
+    Health,
+    HttpHealth,
+    LocalPrepare,
+    LocalRole,
+    LocalService,
+    LocalTarget,
+    default_host,
+)
+from pilotage.wiring.project import Project, Use
+
+STATE_DIR = ".pilotage"
+
+
+@asynccontextmanager
+async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator[Project]:
+    """The project of a configuration; its database sessions are closed at the end.
+
+    Raises
+    ------
+    ConfigError
+        It asks for what this version cannot do, or (to plan and to act) lacks a secret.
+    """
+    _supported(config)
+    state_dir = state_dir_of(config)
+    host = _host(state_dir, use)
+    async with AsyncExitStack() as stack:
+        schema, document, dialect = await _schema(config, stack)
+        source = GitSource(root=config.root, state_dir=state_dir)
+        target = LocalTarget(_service(config, state_dir, host, use), source, emit)
+        settings = EnvoySettings(
+            state_dir=state_dir, host=host, port=config.proxy.port, service=config.service
+        )
+        yield Project(
+            config=config,
+            use=use,
+            world=World(
+                target=target,
+                proxy=EnvoyProxy(settings, emit),
+                schema=schema,
+                store=Store(document or target.state),
+            ),
+            target=target,
+            source=source,
+            layout=_layout(config, host, use),
+            policy=_policy(config),
+            emit=emit,
+            dialect=dialect,
+            notes=_notes(config, use),
+        )
+
+
+def state_dir_of(config: Config) -> Path:
+    """``.pilotage/`` beside the configuration; a destination has a directory of its own in it."""
+    state_dir = config.root / STATE_DIR
+    return state_dir / "destinations" / config.destination if config.destination else state_dir
+
+
+def _host(state_dir: Path, use: Use) -> str:
+    """This machine's name; only a verb that acts writes it down."""
+    if use is Use.ACT or (state_dir / "host").exists():
+        return default_host(state_dir)
+    return socket.gethostname()
+
+
+# ----------------------------------------------------------------------------------------------
+# What this version can do
+# ----------------------------------------------------------------------------------------------
+
+
+def _supported(config: Config) -> None:
+    """Refuse what the configuration may say and this version does not do yet."""
+    where = str(config.path)
+    if config.target != "local":
+        raise ConfigError(
+            f"`target: {config.target}` is not built yet in this version of pilotage",
+            where=where,
+            key="target",
+            next="`target: local` runs the service as processes of this machine",
+        )
+    traffic = [role.name for role in config.roles if role.traffic]
+    if len(traffic) > 1:
+        raise ConfigError(
+            f"`target: local` has one edge, and {len(traffic)} roles ask for traffic: "
+            f"{', '.join(traffic)}",
+            where=where,
+            key="servers",
+            next=f"set `proxy: false` on all but one (the primary role is {config.primary})",
+        )
+    if config.proxy.ssl:
+        raise ConfigError(
+            "`proxy.ssl` is not built yet for `target: local`",
+            where=where,
+            key="proxy.ssl",
+            next="set `ssl: false`, and end HTTPS in front of the edge",
+        )
+    migrations = config.migrations
+    if migrations and migrations.engine != "sql":
+        raise ConfigError(
+            f"`migrations.engine: {migrations.engine}` is not built yet in this version",
+            where=where,
+            key="migrations.engine",
+            next="`engine: sql` is the one that is",
+        )
+    if migrations and migrations.run != "direct":
+        raise ConfigError(
+            f"`migrations.run: {migrations.run}` is not built yet in this version",
+            where=where,
+            key="migrations.run",
+            next="`run: direct` is the one that is",
+        )
+    if config.rollout.strategy != "fleet" or config.rollout.canary is not None:
+        raise ConfigError(
+            "a rolling or canary rollout is not built yet in this version",
+            where=where,
+            key="rollout",
+            next="take `strategy` and `canary` out: the whole fleet is switched at once",
+        )
+    if any(database.written_replicas for database in config.databases.values()):
+        raise ConfigError(
+            "waiting for read replicas is not built yet in this version",
+            where=where,
+            key="databases",
+            next="take `replicas` out, and write expand halves that a replica may lag behind",
+        )
+
+
+def _notes(config: Config, use: Use) -> tuple[str, ...]:
+    """What a plan that was made without running the configuration's commands does not know."""
+    if use is Use.LOOK or all(config.digest_is_certain(role.name) for role in config.roles):
+        return ()
+    commands = "; ".join(config.not_run)
+    return (
+        f"values of the configuration come from commands that were not run ({commands}), so "
+        "every instance looks as if it had to be replaced; --allow-erb-commands runs them",
+    )
+
+
+# ----------------------------------------------------------------------------------------------
+# The database
+# ----------------------------------------------------------------------------------------------
+
+
+def database_of(config: Config) -> DatabaseConfig | None:
+    """The database that the migrations change, and that keeps pilotage's tables."""
+    if config.migrations is None or config.migrations.database is None:
+        return None
+    return config.databases[config.migrations.database]
+
+
+async def _schema(
+    config: Config, stack: AsyncExitStack
+) -> tuple[Schema, Document | None, str | None]:
+    """The schema, the document of the Store when that is in the database, and the dialect."""
+    database, migrations = database_of(config), config.migrations
+    if database is None or migrations is None:
+        return NoSchema(), None, None
+    from pilotage.migrate.runner import RunnerSettings, SqlSchema
+
+    in_database = config.state == "database"
+    schema = SqlSchema(
+        url=database.url,
+        migration_url=database.migration_url,
+        stream=migrations.stream,
+        service=config.service,
+        settings=RunnerSettings(
+            lock_timeout=migrations.lock_timeout,
+            timeout=migrations.timeout,
+            schema_file=migrations.schema,
+            seed_file=migrations.seed,
+        ),
+        domain="database" if in_database else f"target:{config.service}",
+    )
+    await stack.enter_async_context(schema)
+    return schema, schema.document() if in_database else None, schema.dialect
+
+
+# ----------------------------------------------------------------------------------------------
+# The target
+# ----------------------------------------------------------------------------------------------
+
+
+def _service(config: Config, state_dir: Path, host: str, use: Use) -> LocalService:
+    roles = {role.name: _role(config, role, use) for role in config.roles}
+    prepare = None
+    if config.local.prepare:
+        prepare = LocalPrepare(config.local.prepare, _env(config, config.primary, use))
+    return LocalService(config.service, state_dir, host, roles, prepare)
+
+
+def _env(config: Config, role: str, use: Use) -> Mapping[str, str | Secret]:
+    """The environment of a role; not asked for where nothing is going to be started."""
+    return {} if use is Use.LOOK else config.env(role)
+
+
+def _role(config: Config, role: RoleConfig, use: Use) -> LocalRole:
+    return LocalRole(
+        cmd=role.cmd or "",
+        env=_env(config, role.name, use),
+        traffic=role.traffic,
+        stop_timeout=role.stop_timeout,
+        health=_health(config, role),
+    )
+
+
+def _health(config: Config, role: RoleConfig) -> Health:
+    if role.traffic:
+        check = role.proxy.healthcheck
+        return HttpHealth(
+            path=check.path,
+            host=check.host,
+            status=check.status,
+            interval=check.interval,
+            timeout=check.timeout,
+            limit=config.deploy_timeout,
+        )
+    health = role.health
+    if health.cmd:
+        return CommandHealth(
+            health.cmd,
+            interval=health.interval,
+            timeout=health.timeout,
+            limit=config.deploy_timeout,
+        )
+    return AliveHealth(health.delay)
+
+
+def _layout(config: Config, host: str, use: Use) -> Layout:
+    roles = tuple(
+        Role(
+            name=role.name,
+            hosts=(host,),
+            instances=role.instances,
+            traffic=role.traffic,
+            overlap=role.overlap,
+        )
+        for role in config.roles
+    )
+    digests = {} if use is Use.LOOK else {r.name: config.digest(r.name) for r in config.roles}
+    return Layout(config.service, roles, digests)
+
+
+def _policy(config: Config) -> Policy:
+    migrations = config.migrations
+    return Policy(
+        contract=migrations.contract if migrations else "next",
+        soak=migrations.soak if migrations else 0.0,
+        drain=config.drain_timeout,
+        consumers=config.consumers,
+    )

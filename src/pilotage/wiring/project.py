@@ -1,0 +1,87 @@
+"""One service at one destination, ready to be looked at or changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pilotage.config import Config
+from pilotage.errors import UsageError
+from pilotage.events import Emit
+from pilotage.observe import World
+from pilotage.plan import Layout, Policy
+from pilotage.source import GitSource, Revision
+
+if TYPE_CHECKING:
+    from pilotage.targets.local import LocalTarget
+
+
+class Use(StrEnum):
+    """What a project is opened for: how much of the configuration must be complete.
+
+    ``look``: nothing is started, so no secret of a role is needed. ``plan``: what would be started is
+    worked out, and nothing is written. ``act``: everything.
+    """
+
+    LOOK = "look"
+    PLAN = "plan"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The parts of one service. ``dialect`` is the database's (``postgresql``, ``sqlite``) or None.
+
+    ``notes``: what a person should know of the wiring itself. ``target`` is ``world.target`` with what
+    is this target's own (logs).
+    """
+
+    config: Config
+    use: Use
+    world: World
+    target: LocalTarget
+    source: GitSource
+    layout: Layout
+    policy: Policy
+    emit: Emit
+    dialect: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def service(self) -> str:
+        """Its name."""
+        return self.config.service
+
+    @property
+    def host(self) -> str:
+        """This machine's name in the host inventory."""
+        return self.target.service.host
+
+    @property
+    def state_dir(self) -> Path:
+        """``.pilotage/`` of the destination."""
+        return self.target.service.state_dir
+
+    async def revision(self, wanted: str | None) -> Revision:
+        """The commit to deploy; None means ``HEAD``, whose worktree must be clean.
+
+        Raises
+        ------
+        UsageError
+            No such revision, or what is on the screen is not what is committed.
+        """
+        recorded = (await self.world.store.read()).release(wanted)
+        found = await self.source.resolve(recorded.revision if recorded else wanted)
+        dirty = tuple(path for path in found.dirty if not path.startswith(".pilotage/"))
+        if wanted is None and dirty:
+            shown = ", ".join(dirty[:3]) + (f" and {len(dirty) - 3} more" if dirty[3:] else "")
+            raise UsageError(
+                f"the worktree has changes that are not committed: {shown}",
+                where=str(self.config.root),
+                state="nothing was touched",
+                next="commit them (a release is a commit), or deploy the last commit with "
+                "--version HEAD",
+            )
+        return found
