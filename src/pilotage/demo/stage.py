@@ -57,7 +57,7 @@ class Stage:
         self.scene_name = name
         self.narrator.scene(self._scenes, title, why)
 
-    def expect(self, ok: bool, expected: str) -> bool:
+    def expect(self, ok: bool, expected: str, /) -> bool:
         """Note whether what was expected came."""
         self.outcomes.append(Outcome(self.scene_name, expected, ok))
         self.narrator.outcome(expected, good=ok)
