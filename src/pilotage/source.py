@@ -167,8 +167,8 @@ class GitSource:
         """
         _, prefix = await self._prefix()
         tree = f"{sha}:{prefix}{folder}".rstrip("/")
-        status, _, _ = await self._git("rev-parse", "--verify", "--quiet", f"{tree}^{{tree}}")
-        if status != 0:
+        _, kind, _ = await self._git("cat-file", "-t", tree)
+        if kind.strip() != "tree":
             await self._must("rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
             return None
         entries = await self._must("ls-tree", "-z", tree)

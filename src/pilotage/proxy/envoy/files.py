@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pilotage.host.files import dump_json, read_json, write_atomic
-from pilotage.proxy.envoy.config import discovery, same_content
+from pilotage.model import Route
+from pilotage.proxy.envoy.config import discovery, read_endpoints, same_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,13 @@ class EnvoyFiles:
         """The version in a file, or None when there is no file, or none that can be read."""
         content = self._read(kind)
         return content["version_info"] if content else None
+
+    def route(self) -> tuple[str, Route] | None:
+        """The version and the route of the endpoints' file, or None when there is none."""
+        content = self._read("eds")
+        if content is None:
+            return None
+        return content["version_info"], read_endpoints(content["resources"][0])
 
     def _read(self, kind: str) -> dict[str, Any] | None:
         try:

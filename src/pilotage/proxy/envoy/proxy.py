@@ -96,6 +96,10 @@ class EnvoyProxy:
             return {}
         try:
             async with connect(self.settings.directory) as admin:
+                # But for the middle of a change, that is what the file says, in the order it was given.
+                written = self._files.route()
+                if written is not None and await admin.version("eds") == written[0]:
+                    return {self.settings.host: written[1]}
                 return {self.settings.host: await admin.route()}
         except OSError:
             return {}

@@ -44,6 +44,7 @@ QUOTED = 10
 """How many of its last lines are quoted when an instance fails."""
 
 _KEPT_LOGS = 50
+_KEPT_JOBS = 100
 _PAUSE = 0.02
 
 
@@ -296,6 +297,7 @@ class LocalTarget:
 
         ``again``: one that has ended is launched anew.
         """
+        await self.fetch(revision)
         checkout = await self.source.checkout(revision)
         records = self._records
         async with self._fence.hold(token):
@@ -324,12 +326,28 @@ class LocalTarget:
             )
             records.status_path(instance.id).unlink(missing_ok=True)
             records.write(record)
-            logs.prune(
-                self.service.state_dir / "logs",
-                keep=_KEPT_LOGS,
-                used=frozenset(r.instance.id for r in records.all()),
-            )
+            self._prune()
         return record
+
+    def _prune(self) -> None:
+        """Forget the oldest ended jobs (a record of one is its exit status), and old logs of nobody's."""
+        records = self._records
+        kept = list(records.all())
+        ended = [
+            record
+            for record in kept
+            if record.instance.kind is Kind.ONCE
+            and record.shim is not None
+            and not records.alive(record)
+        ]
+        ended.sort(key=lambda record: record.instance.started_at or 0.0, reverse=True)
+        for record in ended[_KEPT_JOBS:]:
+            records.forget(record.instance.id)
+        logs.prune(
+            self.service.state_dir / "logs",
+            keep=_KEPT_LOGS,
+            used=frozenset(record.instance.id for record in kept),
+        )
 
     async def _gated_launch(
         self, record: Record, program: Program, *, token: int | None, gate: Gate
