@@ -365,6 +365,7 @@ class Story:
             release=version.id,
             kind=Kind.WORKER,
             life=Life.STARTING,
+            index=9,
         )
 
         async def begin() -> None:
@@ -404,6 +405,8 @@ class Story:
     async def tell(self) -> None:
         """Everything, in order."""
         for op in self.example.ops:
+            if op.arg % 3:
+                await asyncio.sleep(2 * TTL)  # the lease of whoever crashed expires
             process = await self.do(op)
             if op.kind in ("next", "deploy", "again") and process.outcome == "done":
                 self.oracle.served = True
@@ -475,13 +478,14 @@ class Story:
         if isinstance(error, (HalfFailed, VerifyFailed)):
             return self._mend() > 0
         if error.next.startswith("pilotage migrate run"):
-            pending = [
-                expand(m.version)
-                for m in version.migrations
-                if m.out_of_band(Half.EXPAND) and expand(m.version) not in self.server.done
-            ]
             goal = self.goal(version, state)
-            await self.act(process, run_half(world, goal, pending[0], claim, self.events.append))
+            oob = max(int(m.version) for m in version.migrations if m.out_of_band(Half.EXPAND))
+            for migration in version.migrations:  # what stands before it in the files comes first
+                ref = expand(migration.version)
+                if migration.expand and ref not in self.server.done and int(ref.version) <= oob:
+                    person = self.process("person")
+                    world, claim = person.world(self.oracle), Claim(person.name, ttl=TTL)
+                    await self.act(person, run_half(world, goal, ref, claim, self.events.append))
         elif error.next.startswith("pilotage contract") and state.spec and state.spec.wanted:
             serving = self.goal(self.repository.by_id(state.spec.wanted), state)
             await self.act(process, contract(world, serving, claim, self.events.append))

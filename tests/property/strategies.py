@@ -18,15 +18,21 @@ writings = st.builds(
     flags=st.sampled_from(HABITS),
 )
 
-OP_WEIGHTS = ("next",) * 6 + ("again", "rollback", "rollback", "contract", "contract", "half", "half")
+OP_WEIGHTS = ("next",) * 6 + (
+    "again",
+    "rollback",
+    "rollback",
+    "contract",
+    "contract",
+    "half",
+    "half",
+)
 ops = st.builds(
     Op, kind=st.sampled_from((*OP_WEIGHTS, "deploy", "down", "forget_host", "hosts")), arg=_small
 )
 
 FAULT_WEIGHTS = (*FAULTS, "fail", "fail", "crash", "crash", "take_over", "foreign", "console")
-faults = st.builds(
-    Fault, gap=st.integers(1, 60), kind=st.sampled_from(FAULT_WEIGHTS), arg=_small
-)
+faults = st.builds(Fault, gap=st.integers(1, 60), kind=st.sampled_from(FAULT_WEIGHTS), arg=_small)
 
 
 @st.composite

@@ -103,7 +103,7 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
         version = migration.version
         if migration.expand and version not in applied.expanded:
             missing = not_replaced(observed, migration)
-            if migration.replaces and not fresh:
+            if migration.replaces and not (fresh and untouched(observed, migration)):
                 if missing:
                     refusals.append(squash_too_early(migration, missing))
                 else:
@@ -135,6 +135,16 @@ def contracts_after(observed: Observed, goal: Goal, *, busy: bool) -> Halves:
     soak = Soak(goal.policy.soak, finished + goal.policy.soak if finished else None)
     left = tuple(ref for ref in held if ref not in refs)
     return Halves((soak, contract_step(refs, goal.files, optional=True)), held=left)
+
+
+def untouched(observed: Observed, squash: Migration) -> bool:
+    """Whether nothing of what a squash stands for was ever begun here."""
+    begun = [version_key(row.ref.version) for row in observed.schema.rows]
+    return not any(
+        version_key(lo) <= version <= version_key(hi)
+        for lo, hi in squash.replaces
+        for version in begun
+    )
 
 
 def not_replaced(observed: Observed, squash: Migration) -> tuple[HalfRef, ...]:
