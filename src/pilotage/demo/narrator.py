@@ -32,6 +32,10 @@ class Narrator(Protocol):
         """A line that a command printed."""
         ...
 
+    def detail(self, line: str) -> None:
+        """A line that a command printed, worth a glance while it is the last."""
+        ...
+
     def say(self, text: str) -> None:
         """A sentence."""
         ...
@@ -98,6 +102,9 @@ class Plain:
         """A line of output."""
         self._line(f"   | {line}")
 
+    def detail(self, line: str) -> None:
+        """Left out."""
+
     def say(self, text: str) -> None:
         """A sentence."""
         self._line(f"   {text}")
@@ -124,7 +131,7 @@ class Plain:
 
 
 class Rich:
-    """Colour, and one live line with the load at the bottom of the terminal."""
+    """Colour; at the bottom of the terminal what happens now, and the load, in two live lines."""
 
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
@@ -132,6 +139,8 @@ class Rich:
         from rich.text import Text
 
         self._text = Text
+        self._detail = ""
+        self._load = Text("")
         self._console = Console(file=out, highlight=False)
         self._live = Live(Text(""), console=self._console, refresh_per_second=4, transient=True)
         self._live.start()
@@ -158,7 +167,13 @@ class Rich:
 
     def output(self, line: str) -> None:
         """A line of output."""
+        self.detail("")
         self._print(line, style="dim", indent=5)
+
+    def detail(self, line: str) -> None:
+        """Refresh the live line."""
+        self._detail = line.strip()
+        self._refresh()
 
     def say(self, text: str) -> None:
         """A sentence."""
@@ -166,12 +181,20 @@ class Rich:
 
     def outcome(self, text: str, *, good: bool) -> None:
         """What came of it."""
+        self.detail("")
         self._print(f"{'✓' if good else '✗'} {text}", style="green" if good else "bold red")
 
     def load(self, progress: dict[str, Any]) -> None:
         """Refresh the live line."""
         style = "red" if progress["failed"] else "cyan"
-        self._live.update(self._text(f"   load: {load_line(progress)}", style=style))
+        self._load = self._text(f"   load: {load_line(progress)}", style=style)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        from rich.console import Group
+
+        now = self._text(f"     {self._detail}", style="dim", no_wrap=True, overflow="ellipsis")
+        self._live.update(Group(now, self._load) if self._detail else self._load)
 
     def table(self, title: str, rows: Sequence[Row]) -> None:
         """A table of two columns."""

@@ -66,10 +66,11 @@ class Command:
             self.process.kill()
 
     async def send(self, line: str) -> None:
-        """Type a line."""
+        """Type a line. Nothing happens when nobody reads any more."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n".encode())
-        await self.process.stdin.drain()
+        with suppress(ConnectionError):
+            await self.process.stdin.drain()
 
     def close_input(self) -> None:
         """Type Ctrl-D."""

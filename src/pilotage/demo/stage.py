@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pilotage.demo.postgres import Postgres
 from pilotage.demo.process import Command, Done, LoadProcess, Pilotage, start_load, typed
 from pilotage.demo.repository import Repository
 
+DETAIL = re.compile(r"\s{8}\S|\[ *\d+/\d+\] done in ")
 RELEASE_ID = 12  # hexadecimal digits of a revision
 
 
@@ -68,7 +70,7 @@ class Stage:
     async def run(self, *arguments: str, status: int = 0) -> Done:
         """Run a command to its end, and expect its exit status."""
         self.narrator.command(typed(arguments))
-        done = await self.pilotage.run(*arguments, on_line=self.narrator.output)
+        done = await self.pilotage.run(*arguments, on_line=self._tell)
         said = {0: "done", 1: "refused or failed, as it should be"}
         expected = f"exit status {status} after {done.seconds:.1f} s ({said[status]})"
         if done.status != status:
@@ -86,8 +88,13 @@ class Stage:
     async def start(self, *arguments: str, quiet: bool = False, merged: bool = True) -> Command:
         """Start a command, and go on."""
         self.narrator.command(typed(arguments))
-        on_line = (lambda _: None) if quiet else self.narrator.output
+        on_line = (lambda _: None) if quiet else self._tell
         return await self.pilotage.start(*arguments, on_line=on_line, merged=merged)
+
+    def _tell(self, line: str) -> None:
+        """What happens inside a step, and how long it took, is a detail: it is in the log."""
+        tell = self.narrator.detail if DETAIL.match(line) else self.narrator.output
+        tell(line)
 
     # ---- load ------------------------------------------------------------------------------
 

@@ -108,6 +108,7 @@ def tell(teller: Narrator) -> None:
     teller.scene(1, "The shop opens", "Why")
     teller.command("pilotage deploy --version v1")
     teller.output("line [of] output")
+    teller.detail("90 %")
     teller.load({"requests": 1234, "failed": 0, "rate": 250, "p99_ms": None})
     teller.load({"requests": 2345, "failed": 1, "rate": 250, "p99_ms": 7.4})
     teller.outcome("it works", good=True)
