@@ -6,10 +6,13 @@ PostgreSQL and pgbouncer refuse to run as root, so under root they run as an unp
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -46,7 +49,9 @@ def postgres_bin(major: int) -> Path | None:
     for directory in candidates:
         program = directory / "postgres"
         if program.exists():
-            said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+            said = subprocess.run(
+                [program, "--version"], check=True, capture_output=True, text=True
+            ).stdout
             if said.split()[-1].startswith(f"{major}.") or f") {major}." in said:
                 return directory
     return None
@@ -76,7 +81,21 @@ def run_as_user(argv: list[str | Path], **options: object) -> subprocess.Popen[b
     if user is not None:
         entry = pwd.getpwnam(user)
         options |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    return subprocess.Popen(argv, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(argv, preexec_fn=_die_with_parent, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no server behind (Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG
+
+
+@cache
+def server(major: int) -> Postgres:
+    """The server of this major version that all tests of this process share."""
+    postgres = start_postgres(major)
+    atexit.register(postgres.stop)
+    return postgres
 
 
 @dataclass(slots=True)
@@ -131,8 +150,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop it at once; its data is thrown away."""
-        self.process.terminate()
-        self.process.send_signal(3)  # SIGQUIT: immediate shutdown
+        self.process.send_signal(signal.SIGQUIT)  # immediate shutdown
         self.process.wait(30)
         shutil.rmtree(self.directory, ignore_errors=True)
 

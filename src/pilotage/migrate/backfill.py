@@ -196,10 +196,7 @@ class Backfill:
         """The cursor after the batch (None: nothing left), and the rows that it spans."""
         work, cursor = self._work, self._cursor
         session = work.session
-        async with session.transaction():
-            await work.dialect.limit(
-                session, lock=attempts.lock, total=attempts.remaining, local=True
-            )
+        async with work.dialect.bounded(session, lock=attempts.lock, total=attempts.remaining):
             if step.batch.kind == "repeat":
                 changed = spanned = await session.execute(step.statement.text)
                 position = None

@@ -51,7 +51,7 @@ async def load(
         if not await _is_untouched(dialect, state, session):
             return
         try:
-            async with session.transaction():
+            async with dialect.change(session, lock=None, total=None):
                 for path in (settings.schema_file, settings.seed_file):
                     if path is not None:
                         await _run_file(dialect, state, session, path)

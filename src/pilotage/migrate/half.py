@@ -29,7 +29,7 @@ from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.settings import RunnerSettings
-from pilotage.migrate.sql import Statement
+from pilotage.migrate.sql import Effect, Statement
 from pilotage.migrate.state import State, StoredHalf
 from pilotage.model import Half, HalfRef
 
@@ -160,10 +160,7 @@ class HalfRun:
         work = self._work
         session = work.session
         attempts = self._attempts
-        async with session.transaction():
-            await work.dialect.limit(
-                session, lock=attempts.lock, total=attempts.remaining, local=True
-            )
+        async with work.dialect.change(session, lock=attempts.lock, total=attempts.remaining):
             for number, statement in list(enumerate(self._statements, start=1))[self._done :]:
                 began = time.monotonic()
                 try:
@@ -237,10 +234,9 @@ class HalfRun:
         attempts = self._attempts
 
         async def once() -> None:
-            async with work.session.transaction():
-                await work.dialect.limit(
-                    work.session, lock=attempts.lock, total=attempts.remaining, local=True
-                )
+            async with work.dialect.change(
+                work.session, lock=attempts.lock, total=attempts.remaining
+            ):
                 await work.session.execute(statement.text)
                 if not work.session.in_transaction:
                     raise self._ended_transaction(statement)
@@ -280,13 +276,13 @@ class HalfRun:
             await session.reset()
             for effect in effects:
                 if await work.dialect.holds(session, effect) is False:
-                    raise StatementError(f"it reported success, but {effect} is not there")
+                    raise StatementError(f"it reported success, but not so: {effect}")
             async with session.transaction():
                 await self._record(index + 1)
 
         await self._attempt(once, statement, index)
 
-    async def _repair(self, effects: Sequence[sql.Effect]) -> None:
+    async def _repair(self, effects: Sequence[Effect]) -> None:
         work = self._work
         for effect in effects:
             if await work.dialect.repair(work.session, effect):
@@ -323,21 +319,22 @@ class HalfRun:
         if not self._runs_bare(statement):
             return False  # it is committed together with its count, which does not count it
         effects = catalogue.effects_of(statement, work.dialect)
+        if not effects:
+            return False  # it leaves nothing behind (VACUUM, REINDEX)
         await self._repair(effects)
         seen = [await work.dialect.holds(work.session, effect) for effect in effects]
-        if seen and all(seen):
+        if all(seen):
             work.emit(Note(text=f"{self._ref}: statement {index + 1} was done before the crash"))
             return True
-        if seen and all(found is False for found in seen):
+        if all(found is False for found in seen):
             return False
         lines = " ".join(statement.text.split())
-        look = ", ".join(str(effect) for effect in effects) or "what the statement changes"
         raise AmbiguousOutcome(
             f"{self._ref}: statement {index + 1} of {len(self._statements)} was begun and never "
             f"reported, and the catalogue cannot tell whether it happened: {lines[:200]}",
             where=where(self._migration, self._section, statement),
             state=self._progress(index),
-            next=f"look at {look}; finish the half by hand (this statement if it did not happen, and "
+            next=f"see whether {' and '.join(map(str, effects))}; finish the half by hand (this statement if it did not happen, and "
             f"what follows it), then: pilotage migrate mark {self._ref}",
         )
 

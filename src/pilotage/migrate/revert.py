@@ -60,8 +60,8 @@ class Revert:
     async def _in_transaction(self) -> None:
         session = self._work.session
         self._done = 0
-        async with session.transaction():
-            await self._limit(local=True)
+        attempts = self._attempts
+        async with self._work.dialect.change(session, lock=attempts.lock, total=attempts.remaining):
             for statement in self._statements:
                 await self._execute(statement)
             await self._work.dialect.become_self(session)
@@ -69,18 +69,14 @@ class Revert:
 
     async def _one_by_one(self) -> None:
         session = self._work.session
-        await self._limit(local=False)
+        await self._work.dialect.limit(
+            session, lock=self._attempts.lock, total=self._attempts.remaining, local=False
+        )
         for statement in self._statements[self._done :]:
             await self._execute(statement)
         await session.reset()
         async with session.transaction():
             await self._forget()
-
-    async def _limit(self, *, local: bool) -> None:
-        attempts = self._attempts
-        await self._work.dialect.limit(
-            self._work.session, lock=attempts.lock, total=attempts.remaining, local=local
-        )
 
     async def _execute(self, statement: Statement) -> None:
         began = time.monotonic()

@@ -13,8 +13,9 @@ from typing import Self
 
 from pilotage.errors import DatabaseError
 from pilotage.events import Emit
-from pilotage.migrate import create, dialects
+from pilotage.migrate import create, dialects, sql
 from pilotage.migrate.backfill import Backfill
+from pilotage.migrate.catalogue import Findings, missing_effects
 from pilotage.migrate.connections import Connections
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
 from pilotage.migrate.document import StateDocument
@@ -244,6 +245,16 @@ class SqlSchema:
                         how=how,
                     )
                     await state.delete_intent(session, ref)
+
+    async def missing_effects(self, migration: Migration, half: Half) -> Findings:
+        """What a half would have made, and the catalogue does not show (``mark --verify``)."""
+        section = migration.section(half)
+        if section is None:
+            return Findings()
+        with sql.located(migration.path, section.line):
+            effects = sql.effects(section.text, self._dialect.name)
+        async with self._connections.use("look") as session:
+            return await missing_effects(self._dialect, session, effects)
 
     async def rename(self, old: str, migration: Migration, *, token: int) -> None:
         """Give what is recorded under the version ``old`` the version and name of ``migration``."""

@@ -246,6 +246,23 @@ class Dialect(ABC):
     def role(self) -> str | None:
         """The role that the URL names, where roles exist."""
 
+    @asynccontextmanager
+    async def bounded(
+        self, session: Session, *, lock: float | None, total: float | None
+    ) -> AsyncIterator[None]:
+        """A transaction under `limit`."""
+        async with session.transaction():
+            await self.limit(session, lock=lock, total=total, local=True)
+            yield
+
+    @asynccontextmanager
+    async def change(
+        self, session: Session, *, lock: float | None, total: float | None
+    ) -> AsyncIterator[None]:
+        """`bounded`, for statements that change the schema."""
+        async with self.bounded(session, lock=lock, total=total):
+            yield
+
     # -- backfills ---------------------------------------------------------------------------------
 
     @abstractmethod

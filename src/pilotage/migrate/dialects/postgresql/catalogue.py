@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pilotage.migrate.dialects.base import Session
@@ -56,10 +57,168 @@ async def missing_grants(session: Session, home: str, role: str) -> list[str]:
 
 
 async def drop_invalid(session: Session, effect: Effect) -> bool:
-    """Drop what CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY left INVALID."""
-    raise NotImplementedError
+    """Drop the index of ``effect`` when CREATE INDEX CONCURRENTLY left it INVALID; outside a
+    transaction. One that another session is building at this moment is INVALID too, and is left."""
+    if effect.kind != "index" or not effect.present:
+        return False
+    found = await session.query(
+        "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
+        " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        f" WHERE {_INDEX} AND NOT i.indisvalid AND c.relkind = 'i'"
+        " AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p"
+        " WHERE p.index_relid = i.indexrelid)",
+        *_index_names(effect),
+    )
+    for (name,) in found:
+        await session.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+    return bool(found)
 
 
 async def holds(session: Session, effect: Effect) -> bool | None:
-    """Whether the catalogue shows the effect."""
-    raise NotImplementedError
+    """Whether the catalogue shows the effect; None where it cannot tell."""
+    if effect.kind == "opaque":
+        return None
+    sql, values = _QUESTIONS[effect.kind](effect)
+    rows = await session.query(sql, *values)
+    if not effect.present:
+        return not rows
+    if not rows or rows[0][0] is False:
+        return False
+    if effect.kind == "column_type":
+        return _same_modifier(effect.detail, rows[0][1])
+    return True
+
+
+_Question = tuple[str, list[object]]
+
+_INDEX = (
+    "c.relname = $1 AND CASE WHEN $2::text IS NULL THEN c.oid = to_regclass($3)"
+    " ELSE i.indrelid = to_regclass($2) END"
+)
+
+
+def _relation(effect: Effect, name: str | None) -> str | None:
+    if name is None:
+        return None
+    return f"{quote(effect.schema)}.{quote(name)}" if effect.schema else quote(name)
+
+
+def _index_names(effect: Effect) -> list[object]:
+    return [effect.name, _relation(effect, effect.table), _relation(effect, effect.name)]
+
+
+def _index(effect: Effect) -> _Question:
+    # One that DROP INDEX CONCURRENTLY did not finish with is INVALID, and is not gone.
+    return (
+        "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        f" WHERE {_INDEX}",
+        _index_names(effect),
+    )
+
+
+def _class(kinds: str) -> Callable[[Effect], _Question]:
+    def question(effect: Effect) -> _Question:
+        return (
+            f"SELECT true FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ({kinds})",  # noqa: S608
+            [_relation(effect, effect.name)],
+        )
+
+    return question
+
+
+def _column(condition: str, columns: str = "true") -> Callable[[Effect], _Question]:
+    def question(effect: Effect) -> _Question:
+        values: list[object] = [_relation(effect, effect.table), effect.name]
+        if "$3" in columns:
+            values.append(effect.detail)
+        return (
+            f"SELECT {columns} FROM pg_attribute a WHERE a.attrelid = to_regclass($1)"  # noqa: S608
+            f" AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped{condition}",
+            values,
+        )
+
+    return question
+
+
+def _constraint(effect: Effect) -> _Question:
+    valid = " AND convalidated" if effect.present and effect.detail == "valid" else ""
+    return (
+        f"SELECT true FROM pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2{valid}",
+        [_relation(effect, effect.table), effect.name],
+    )
+
+
+def _trigger(effect: Effect) -> _Question:
+    return (
+        "SELECT true FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2",
+        [_relation(effect, effect.table), effect.name],
+    )
+
+
+def _type(effect: Effect) -> _Question:
+    return (
+        "SELECT true FROM pg_type WHERE oid = to_regtype($1)",
+        [_relation(effect, effect.name)],
+    )
+
+
+def _enum_value(effect: Effect) -> _Question:
+    return (
+        "SELECT true FROM pg_enum WHERE enumtypid = to_regtype($1) AND enumlabel = $2",
+        [_relation(effect, effect.table), effect.name],
+    )
+
+
+def _function(effect: Effect) -> _Question:
+    name = _relation(effect, effect.name)
+    if effect.detail:
+        return (
+            "SELECT true FROM pg_proc WHERE oid = to_regprocedure($1)",
+            [f"{name}({effect.detail})"],
+        )
+    schema = "n.nspname = $2" if effect.schema else "pg_function_is_visible(p.oid)"
+    return (
+        "SELECT true FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+        f" WHERE p.proname = $1 AND {schema}",
+        [effect.name, *([effect.schema] if effect.schema else [])],
+    )
+
+
+def _named(table: str, column: str) -> Callable[[Effect], _Question]:
+    def question(effect: Effect) -> _Question:
+        return f"SELECT true FROM {table} WHERE {column} = $1", [effect.name]  # noqa: S608
+
+    return question
+
+
+_QUESTIONS: dict[str, Callable[[Effect], _Question]] = {
+    "table": _class("'r', 'p', 'f'"),
+    "view": _class("'v', 'm'"),
+    "sequence": _class("'S'"),
+    "index": _index,
+    "column": _column(""),
+    "not_null": _column(" AND a.attnotnull"),
+    "default": _column(" AND a.atthasdef"),
+    "column_type": _column("", "a.atttypid = to_regtype($3), format_type(a.atttypid, a.atttypmod)"),
+    "constraint": _constraint,
+    "trigger": _trigger,
+    "type": _type,
+    "enum_value": _enum_value,
+    "function": _function,
+    "extension": _named("pg_extension", "extname"),
+    "schema": _named("pg_namespace", "nspname"),
+}
+
+
+def _same_modifier(wanted: str, found: str) -> bool:
+    """Whether ``varchar(20)`` is what the catalogue calls ``character varying(20)``; the types
+    themselves were compared by the server."""
+    if "(" not in wanted or "(" not in found:
+        return True
+    return _modifier(wanted) == _modifier(found)
+
+
+def _modifier(type: str) -> str:
+    inner = "".join(type[type.index("(") + 1 : type.index(")")].split())
+    return inner.removesuffix(",0")

@@ -88,7 +88,7 @@ async def _types(session: Session, table: str, key: tuple[str, ...]) -> list[str
         " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
         table,
     )
-    found: dict[str, str] = dict(rows)  # type: ignore[arg-type]
+    found: dict[str, str] = dict(rows)
     return [found[column] for column in key]
 
 
@@ -118,7 +118,7 @@ async def estimate(session: Session, table: str) -> int | None:
     tuples, pages, size = rows[0]
     if tuples > 0 and pages > 0:
         # Scaled by how the table grew since it was analysed, as the planner does it.
-        return round(tuples / pages * max(size / 8192, 1))
+        return round(float(tuples) / float(pages) * max(float(size) / 8192, 1.0))
     if size <= _COUNT_BELOW:
         return int((await session.query(f"SELECT count(*) FROM {table}"))[0][0])  # noqa: S608
     return None

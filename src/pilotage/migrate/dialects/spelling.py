@@ -1,0 +1,40 @@
+"""How a dialect's transactions and limits are spelled in SQL, for a person to read and to run by hand.
+
+The runner itself speaks to a session (`Dialect.limit`, `Session.transaction`); this is what that means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """``begin``; and lines with ``{lock}`` and ``{total}`` in milliseconds, in and out of a transaction."""
+
+    begin: str
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+
+    def limits(self, *, lock: float | None, total: float | None, local: bool) -> list[str]:
+        """The statements that bound what follows. Seconds; None: no bound."""
+        values = {"lock": round((lock or 0) * 1000), "total": round((total or 0) * 1000)}
+        return [line.format(**values) for line in (self.inside if local else self.outside)]
+
+
+_POSTGRESQL = Spelling(
+    begin="BEGIN;",
+    inside=("SET LOCAL lock_timeout = '{lock}ms';", "SET LOCAL statement_timeout = '{total}ms';"),
+    outside=("SET lock_timeout = '{lock}ms';", "SET statement_timeout = '{total}ms';"),
+)
+# SQLite waits for the one other writer, at BEGIN; the runner interrupts what lasts longer than `total`.
+_SQLITE = Spelling(
+    begin="BEGIN IMMEDIATE;",
+    inside=(),
+    outside=("PRAGMA busy_timeout = {lock};",),
+)
+
+
+def spelling(dialect: str) -> Spelling:
+    """The spelling of a dialect, by its name."""
+    return {"postgresql": _POSTGRESQL, "sqlite": _SQLITE}[dialect]

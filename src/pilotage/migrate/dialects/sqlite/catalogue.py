@@ -1,0 +1,97 @@
+"""What SQLite's schema table says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pilotage.migrate.dialects.base import Session, StatementError
+
+if TYPE_CHECKING:
+    from pilotage.migrate.sql import Effect
+
+
+def quote(name: str) -> str:
+    """An identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def unquoted(table: str) -> tuple[str, str]:
+    """Schema and name of a table as an author writes it."""
+    from pilotage.migrate.sql import grammar
+
+    words = [token.text for token in grammar("sqlite").tokens(table) if token.text != "."]
+    names = [_bare(word) for word in words if not word.isspace()]
+    return (names[-2] if len(names) > 1 else "main"), names[-1]
+
+
+def _bare(word: str) -> str:
+    closing = {'"': '"', "`": "`", "[": "]", "'": "'"}.get(word[0])
+    if closing is None:
+        return word
+    return word[1:-1].replace(closing * 2, closing)
+
+
+async def has_rowid(session: Session, table: str) -> bool:
+    """Whether rows have a rowid: asked by using it, for a table that is there."""
+    try:
+        await session.query(f"SELECT rowid FROM {table} LIMIT 0")  # noqa: S608
+    except StatementError:
+        return False
+    return True
+
+
+async def holds(session: Session, effect: Effect) -> bool | None:
+    """Whether the schema shows the effect; None where it cannot tell."""
+    match effect.kind:
+        case "table" | "index" | "trigger" | "view":
+            found = await session.query(
+                "SELECT 1 FROM sqlite_master WHERE type = $1 AND name = $2 COLLATE NOCASE",
+                effect.kind,
+                effect.name,
+            )
+            return bool(found) is effect.present
+        case "column" | "not_null" | "default" | "column_type":
+            return await _column(session, effect)
+        case "constraint":
+            return await _constraint(session, effect)
+        case _:
+            return None
+
+
+async def _column(session: Session, effect: Effect) -> bool:
+    rows = await session.query(
+        'SELECT type, "notnull" OR pk, dflt_value FROM pragma_table_xinfo($1)'
+        " WHERE name = $2 COLLATE NOCASE",
+        effect.table,
+        effect.name,
+    )
+    if not rows:
+        return not effect.present
+    type, not_null, default = rows[0]
+    there = {
+        "column": True,
+        "not_null": bool(not_null),
+        "default": default is not None,
+        "column_type": type.casefold().split() == effect.detail.casefold().split(),
+    }[effect.kind]
+    return there is effect.present
+
+
+async def _constraint(session: Session, effect: Effect) -> bool | None:
+    """A constraint has its name only in the text of its table."""
+    from pilotage.migrate import sql
+    from pilotage.migrate.sql.change import CreateTable
+
+    rows = await session.query(
+        "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = $1 COLLATE NOCASE",
+        effect.table,
+    )
+    if not rows:
+        return not effect.present
+    names = {
+        constraint.name
+        for change in sql.changes(rows[0][0], "sqlite")
+        if isinstance(change, CreateTable)
+        for constraint in change.constraints
+    }
+    return (effect.name in names) is effect.present

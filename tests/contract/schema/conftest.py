@@ -1,0 +1,58 @@
+"""One suite for every dialect: a `Kit` is a new, empty database and a way to look into it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers import VERSIONS, Postgres, server
+
+from pilotage.migrate.runner import RunnerSettings, SqlSchema
+from pilotage.secret import Secret
+
+PATIENT = RunnerSettings(lock_timeout=0.1, timeout=20.0, lock_wait=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """A database of one dialect."""
+
+    dialect: str
+    url: str
+    postgres: Postgres | None = None
+    path: Path | None = None
+
+    def schema(self, **changes: Any) -> SqlSchema:
+        """A runner on it."""
+        options: dict[str, Any] = {"stream": "shop", "service": "shop", "settings": PATIENT}
+        return SqlSchema(url=Secret(self.url), **(options | changes))
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements as somebody else; the rows of the last."""
+        if self.postgres is not None:
+            return self.postgres.execute(*statements, database=self.url.rpartition("/")[2])
+        rows: list[tuple[Any, ...]] = []
+        assert self.path is not None
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            for statement in statements:
+                rows = connection.execute(statement).fetchall()
+        return rows
+
+
+@pytest.fixture(params=[*(f"postgresql-{major}" for major in VERSIONS), "sqlite"])
+def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
+    """A new database, empty."""
+    name, _, major = request.param.partition("-")
+    if name == "sqlite":
+        path = tmp_path / "shop.db"
+        path.touch()
+        yield Kit("sqlite", f"sqlite:///{path}", path=path)
+        return
+    postgres = server(int(major))
+    with postgres.database() as database:
+        yield Kit("postgresql", postgres.url(database), postgres=postgres)

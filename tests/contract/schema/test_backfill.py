@@ -1,0 +1,262 @@
+"""Backfills: in batches, to an end, resumable, by whatever key the table has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.contract.schema.conftest import PATIENT, Kit
+from tests.migrations import migration
+
+from pilotage.errors import HalfFailed, NotConverging
+from pilotage.events import BackfillProgress, Event, Note, ignore
+from pilotage.migrate.runner import RunnerSettings, SqlSchema
+from pilotage.model import Half, expand
+
+SMALL = RunnerSettings(lock_timeout=0.1, timeout=20.0, batch_rows=100)
+NUMBERS = (
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
+    " INSERT INTO t {} SELECT {} FROM n"
+)
+
+# table definition, columns of INSERT, values of row i
+TABLES = {
+    "integer": ("id integer PRIMARY KEY", "(id)", "i"),
+    "negative": ("id integer PRIMARY KEY", "(id)", "i - 600"),
+    "text": ("id text PRIMARY KEY", "(id)", "'O''Br\\ien ' || i"),
+    "composite": ("a text, b integer, PRIMARY KEY (b, a)", "(a, b)", "'x' || i, i / 7"),
+    "unique": ("a integer NOT NULL UNIQUE, n integer UNIQUE", "(a)", "i"),
+    "no key": ("a integer", "(a)", "i / 3"),
+    "quoted": ('"Group Id" integer PRIMARY KEY', '("Group Id")', "i"),
+    "real": ("id double precision PRIMARY KEY", "(id)", "i / 3.0"),
+}
+
+
+def backfilled(statement: str, rows: str = "") -> Any:
+    return migration(
+        "1", "fill", expand=rows or "ALTER TABLE t ADD COLUMN done integer", backfill=statement
+    )
+
+
+async def expanded(schema: SqlSchema, file: Any) -> None:
+    await schema.prepare()
+    await schema.apply(file, Half.EXPAND, release="r", token=1, emit=ignore)
+
+
+async def fill(schema: SqlSchema, file: Any, *, final: bool = False) -> list[Event]:
+    events: list[Event] = []
+    await schema.backfill(file, final=final, token=1, emit=events.append)
+    return events
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_is_changed_once_whatever_the_key(kit: Kit, table: str) -> None:
+    columns, names, values = TABLES[table]
+    kit.execute(f"CREATE TABLE t ({columns})", NUMBERS.format(1234, names, values))
+    file = backfilled("UPDATE t SET done = coalesce(done, 0) + 1 WHERE done IS NULL")
+
+    async def story() -> list[Event]:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            assert (await schema.view()).applied.expanded == frozenset()
+            events = await fill(schema, file)
+            assert (await schema.view()).applied.expanded == {"1"}
+            return events
+
+    events = asyncio.run(story())
+    assert kit.execute("SELECT done, count(*) FROM t GROUP BY done") == [(1, 1234)]
+    progress = [event for event in events if isinstance(event, BackfillProgress)]
+    steps = [b.rows - a.rows for a, b in zip(progress, progress[1:], strict=False)]
+    assert max(steps) <= 100
+    assert len(progress) >= 13
+    assert progress[-1].rows == 1234
+    fractions = [event.fraction for event in progress if event.fraction is not None]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_a_key_with_nulls_is_not_walked_by(kit: Kit) -> None:
+    kit.execute(
+        "CREATE TABLE t (n integer UNIQUE, m integer)",
+        NUMBERS.format(500, "(n)", "CASE WHEN i % 2 = 0 THEN i END"),
+    )
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            await fill(schema, file)
+
+    asyncio.run(story())
+    assert kit.execute("SELECT count(*) FROM t WHERE done = 1") == [(500,)]
+
+
+def test_an_alias_a_join_and_a_delete(kit: Kit) -> None:
+    kit.execute(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer)",
+        NUMBERS.format(300, "(id, a)", "i, i"),
+        "CREATE TABLE names (id integer PRIMARY KEY, name text)",
+        "INSERT INTO names SELECT id, 'n' || id FROM t",
+    )
+    file = migration(
+        "1",
+        expand="ALTER TABLE t ADD COLUMN name text",
+        backfill="UPDATE t AS x SET name = n.name FROM names AS n\n"
+        "WHERE n.id = x.id AND (x.name IS NULL OR x.name <> n.name);\n"
+        "DELETE FROM names WHERE id % 2 = 0",
+    )
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            await fill(schema, file)
+
+    asyncio.run(story())
+    assert kit.execute("SELECT count(*) FROM t WHERE name = 'n' || id") == [(300,)]
+    assert kit.execute("SELECT count(*) FROM names") == [(150,)]
+
+
+def test_a_statement_with_a_limit_is_repeated(kit: Kit) -> None:
+    kit.execute(
+        "CREATE TABLE t (id integer PRIMARY KEY)",
+        NUMBERS.format(1000, "(id)", "i"),
+        "CREATE TABLE copy (id integer PRIMARY KEY)",
+    )
+    file = backfilled(
+        "INSERT INTO copy SELECT id FROM t WHERE NOT EXISTS"
+        " (SELECT 1 FROM copy c WHERE c.id = t.id) LIMIT 300"
+    )
+
+    async def story() -> list[Event]:
+        async with kit.schema() as schema:
+            await expanded(schema, file)
+            return await fill(schema, file)
+
+    events = asyncio.run(story())
+    assert kit.execute("SELECT count(*) FROM copy") == [(1000,)]
+    assert events[-1].rows == 1000  # type: ignore[attr-defined]
+
+
+def test_a_backfill_without_end_is_found_out(kit: Kit) -> None:
+    kit.execute("CREATE TABLE t (id integer PRIMARY KEY)", NUMBERS.format(250, "(id)", "i"))
+    file = backfilled("UPDATE t SET done = coalesce(done, 0) + 1 WHERE id > 0")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            for final in (False, True):
+                with pytest.raises(NotConverging, match="run again, it changes"):
+                    await fill(schema, file, final=final)
+            assert (await schema.view()).applied.expanded == frozenset()
+
+    asyncio.run(story())
+    assert kit.execute("SELECT min(done), max(done) FROM t WHERE id > 100") == [(10, 10)]
+
+
+def test_a_limited_statement_without_end_is_found_out(kit: Kit) -> None:
+    kit.execute("CREATE TABLE t (id integer PRIMARY KEY)", NUMBERS.format(5000, "(id)", "i"))
+    kit.execute("CREATE TABLE log (id integer)")
+    file = backfilled("INSERT INTO log SELECT id FROM t LIMIT 5000")
+
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await expanded(schema, file)
+            with pytest.raises(NotConverging, match="and goes on"):
+                await fill(schema, file)
+
+    asyncio.run(story())
+
+
+def test_the_final_run_takes_what_was_written_since(kit: Kit) -> None:
+    kit.execute("CREATE TABLE t (id integer PRIMARY KEY)", NUMBERS.format(300, "(id)", "i"))
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            await fill(schema, file)
+            kit.execute("UPDATE t SET done = NULL WHERE id IN (1, 150, 299)")
+            assert await fill(schema, file) == []  # the expand half is finished
+            before = (await schema.view()).row(expand("1"))
+            for _ in range(2):
+                await fill(schema, file, final=True)
+                assert kit.execute("SELECT count(*) FROM t WHERE done IS NULL") == [(0,)]
+                kit.execute("UPDATE t SET done = NULL WHERE id = 2")
+            assert (await schema.view()).row(expand("1")) == before
+
+    asyncio.run(story())
+
+
+def test_old_code_that_writes_on_does_not_hold_up_the_first_run(kit: Kit) -> None:
+    kit.execute("CREATE TABLE t (id integer PRIMARY KEY)", NUMBERS.format(300, "(id)", "i"))
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL")
+
+    def old_code(event: Event) -> None:
+        """Writes as each pass ends, so that every pass finds something."""
+        if isinstance(event, BackfillProgress):
+            kit.execute("UPDATE t SET done = NULL WHERE id <= 3")
+
+    async def story() -> list[Event]:
+        events: list[Event] = []
+
+        def emit(event: Event) -> None:
+            events.append(event)
+            old_code(event)
+
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            await schema.backfill(file, final=False, token=1, emit=emit)
+            assert (await schema.view()).applied.expanded == {"1"}
+            with pytest.raises(NotConverging, match="something still writes"):
+                await schema.backfill(file, final=True, token=1, emit=emit)
+        return events
+
+    events = asyncio.run(story())
+    assert any(isinstance(event, Note) for event in events)
+
+
+def test_a_failure_keeps_the_cursor_and_an_edit_begins_anew(kit: Kit) -> None:
+    kit.execute(
+        "CREATE TABLE t (id integer PRIMARY KEY, a integer)",
+        NUMBERS.format(500, "(id, a)", "i, i"),
+        "CREATE TABLE forbidden (id integer)",
+    )
+    expand_text = "ALTER TABLE t ADD COLUMN done integer CHECK (done <> 333)"
+    bad = backfilled("UPDATE t SET done = a\nWHERE done IS NULL", expand_text)
+    good = backfilled("UPDATE t SET done = a + 1000 WHERE done IS NULL", expand_text)
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, bad)
+            for _ in range(2):
+                with pytest.raises(HalfFailed) as caught:
+                    await fill(schema, bad)
+                assert "300 rows were changed" in caught.value.state
+                assert kit.execute("SELECT count(*) FROM t WHERE done > 0") == [(300,)]
+            await expanded(schema, good)  # the expand half itself is as it was
+            await fill(schema, good)
+            row = (await schema.view()).row(expand("1"))
+            assert row is not None
+            assert row.finished_at is not None
+            assert row.checksum == good.checksum(Half.EXPAND)
+
+    asyncio.run(story())
+    assert kit.execute("SELECT count(*) FROM t WHERE done < 1000") == [(300,)]
+
+
+def test_no_backfill_before_its_expand_half(kit: Kit) -> None:
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL")
+
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            with pytest.raises(HalfFailed, match="before its expand half"):
+                await fill(schema, file)
+            kit.execute("CREATE TABLE t (id integer PRIMARY KEY)")
+            await expanded(schema, file)
+            await fill(schema, file)  # an empty table
+            assert (await schema.view()).applied.expanded == {"1"}
+
+    asyncio.run(story())
+    assert PATIENT.batch_rows == 5000
