@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pilotage.cli import text
 from pilotage.errors import PilotageError
 
 if TYPE_CHECKING:
@@ -24,27 +25,7 @@ def show(error: PilotageError, secrets: Iterable[Secret] = ()) -> None:
     from pilotage.secret import mask
 
     secrets = tuple(secrets)
-    click.echo(mask(block(error), secrets), err=True)
-
-
-def block(error: PilotageError) -> str:
-    """The error as a block of lines, coloured for a terminal.
-
-    >>> print(click.unstyle(block(PilotageError("it broke", where="a.sql:3", next="mend it"))))
-    ✗ it broke
-      where  a.sql:3
-      next   mend it
-    """
-    mark = click.style("✗", fg="red", bold=True)
-    first, *more = error.what.splitlines() or [""]
-    lines = [f"{mark} {click.style(first, bold=True)}", *(f"  {line}" for line in more)]
-    key = getattr(error, "key", "")
-    parts = (("where", error.where), ("key", key), ("state", error.state), ("next", error.next))
-    for name, text in parts:
-        if text:
-            body = text.replace("\n", "\n         ")
-            lines.append(f"  {click.style(name.ljust(5), dim=True)}  {body}")
-    return "\n".join(lines)
+    click.echo(mask("\n".join(text.block("✗", error)), secrets), err=True)
 
 
 def show_crash(error: BaseException, secrets: Iterable[Secret] = ()) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from pilotage.errors import PilotageError
+
 
 def seconds(value: float) -> str:
     """A length of time, short.
@@ -105,22 +107,48 @@ def columns(rows: Iterable[Sequence[str]], *, indent: int = 2, gap: int = 2) -> 
 
 
 def wrapped(text: str, *, indent: int, first: str = "", width: int | None = None) -> list[str]:
-    """A paragraph, wrapped to the terminal; ``first`` stands before its first line."""
-    import textwrap
+    """A paragraph, wrapped to the terminal; ``first`` stands before its first line.
 
-    return textwrap.wrap(
-        text,
-        width or page_width(),
-        initial_indent=first or " " * indent,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    Styles take no room, and a word is never broken: a command can be copied from any line.
+
+    >>> wrapped("one two three", indent=2, width=9)
+    ['  one two', '  three']
+    """
+    lines: list[str] = []
+    line, room = first or " " * indent, width or page_width()
+    empty = True
+    for word in text.split():
+        if not empty and width_of(line) + 1 + width_of(word) > room:
+            lines.append(line)
+            line, empty = " " * indent, True
+        line += word if empty else f" {word}"
+        empty = False
+    return [*lines, line]
 
 
 def page_width() -> int:
     """Columns to fill: those of the terminal, at most 110 and at least 60."""
     return max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
+
+
+def block(mark: str, error: PilotageError) -> list[str]:
+    """An error on a page: what, where, what was left, what to do next.
+
+    >>> block("REFUSED", PilotageError("no", next="yes"))[1:]
+    ['  next   yes']
+    """
+    first, *more = error.what.splitlines() or [""]
+    lines = wrapped(f"{bad(mark)} {heading(first)}", indent=2, first="")
+    lines += [f"  {line}" for line in more]
+    key = getattr(error, "key", "")
+    parts = (("where", error.where), ("key", key), ("state", error.state), ("next", error.next))
+    for name, body in parts:
+        if body:
+            label = f"  {dim(name.ljust(5))}  "
+            first, *more = body.splitlines()
+            lines += wrapped(first, indent=9, first=label)
+            lines += [f"         {line}" for line in more]
+    return lines
 
 
 def heading(text: str) -> str:

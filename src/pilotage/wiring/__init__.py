@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from pilotage.wiring.goals import (
     contract_goal,
-    find_release,
     goal_of,
     release_before,
     rollback_goal,
     worktree_goal,
 )
 from pilotage.wiring.open import open_project
-from pilotage.wiring.project import Project, Use
+from pilotage.wiring.project import Project, Use, find_release
 
 __all__ = [
     "Project",

@@ -11,7 +11,7 @@ from pathlib import Path
 from pilotage.errors import PilotageError, UsageError
 from pilotage.events import Note
 from pilotage.migrate.migration import Migrations
-from pilotage.model import DeployState, Observed, Release, SchemaView, release_id
+from pilotage.model import Observed, Release, SchemaView, release_id
 from pilotage.plan import Goal, current
 from pilotage.plan.halves import held_refs
 from pilotage.plan.verbs import deploy_spec
@@ -113,15 +113,6 @@ def release_before(observed: Observed) -> Release:
             next="see `pilotage history`; name a release with `pilotage rollback REV`",
         )
     return max(earlier, key=lambda release: release.deployed_at or 0.0)
-
-
-def find_release(state: DeployState, wanted: str) -> Release | None:
-    """The recorded release that ``wanted`` names by its id, or by the beginning of its revision."""
-    known = state.release(wanted)
-    if known or len(wanted) < 4:
-        return known
-    found = [r for r in state.releases if r.revision.startswith(wanted)]
-    return found[0] if len(found) == 1 else None
 
 
 # ----------------------------------------------------------------------------------------------

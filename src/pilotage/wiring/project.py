@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pilotage.config import Config
 from pilotage.errors import UsageError
 from pilotage.events import Emit
+from pilotage.model import DeployState, Release
 from pilotage.observe import World
 from pilotage.plan import Layout, Policy
 from pilotage.source import GitSource, Revision
@@ -64,19 +65,24 @@ class Project:
         """``.pilotage/`` of the destination."""
         return self.target.service.state_dir
 
-    async def revision(self, wanted: str | None) -> Revision:
-        """The commit to deploy; None means ``HEAD``, whose worktree must be clean.
+    async def revision(self, wanted: str | None, *, dirty: bool = False) -> Revision:
+        """The commit to deploy; None means ``HEAD``, whose worktree must be clean unless ``dirty``.
+
+        ``wanted`` may be the id of a recorded release as well. ``dirty`` of the result is empty when
+        a revision was named: what is in the worktree is then beside the point.
 
         Raises
         ------
         UsageError
             No such revision, or what is on the screen is not what is committed.
         """
-        recorded = (await self.world.store.read()).release(wanted)
+        recorded = find_release(await self.world.store.read(), wanted) if wanted else None
         found = await self.source.resolve(recorded.revision if recorded else wanted)
-        dirty = tuple(path for path in found.dirty if not path.startswith(".pilotage/"))
-        if wanted is None and dirty:
-            shown = ", ".join(dirty[:3]) + (f" and {len(dirty) - 3} more" if dirty[3:] else "")
+        paths = tuple(path for path in found.dirty if not path.startswith(".pilotage/"))
+        if wanted is not None:
+            return replace(found, ref=wanted, dirty=())
+        if paths and not dirty:
+            shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
             raise UsageError(
                 f"the worktree has changes that are not committed: {shown}",
                 where=str(self.config.root),
@@ -84,4 +90,13 @@ class Project:
                 next="commit them (a release is a commit), or deploy the last commit with "
                 "--version HEAD",
             )
-        return found
+        return replace(found, dirty=paths)
+
+
+def find_release(state: DeployState, wanted: str) -> Release | None:
+    """The recorded release that ``wanted`` names by its id, or by the beginning of its revision."""
+    known = state.release(wanted)
+    if known or len(wanted) < 4:
+        return known
+    found = [r for r in state.releases if r.revision.startswith(wanted)]
+    return found[0] if len(found) == 1 else None

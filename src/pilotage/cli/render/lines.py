@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
 import click
 
 from pilotage import events
+from pilotage.cli import text
 from pilotage.cli.options import Settings
 from pilotage.cli.render import words
 from pilotage.cli.text import plural, seconds
-from pilotage.events import Event
+from pilotage.events import Emit, Event
 from pilotage.secret import mask
 
 _BACKFILL_EVERY = 5.0
@@ -40,7 +42,7 @@ class PlainLines:
 
     def __call__(self, event: Event) -> None:
         if self._settings.quiet:
-            self._warn(event)
+            warnings(self._settings)(event)
             return
         match event:
             case events.Planned():
@@ -68,11 +70,6 @@ class PlainLines:
                 line = words.of(event, verbose=self._settings.verbose)
                 if line:
                     self._say(f"{self._indent}{line}")
-
-    def _warn(self, event: Event) -> None:
-        line = words.of(event) if words.is_warning(event) else None
-        if line:
-            click.echo(mask(line, self._settings.secrets), err=True)
 
     def _say(self, line: str) -> None:
         click.echo(mask(line, self._settings.secrets))
@@ -105,8 +102,25 @@ class JsonLines:
 
 def print_json(value: Any, settings: Settings, *, pretty: bool = False) -> None:
     """Print a value as one line of JSON, or ``pretty`` for a person who reads it; secrets masked."""
-    text = json.dumps(masked(value, settings), indent=2 if pretty else None, ensure_ascii=False)
-    click.echo(text)
+    indent = 2 if pretty else None
+    click.echo(json.dumps(masked(value, settings), indent=indent, ensure_ascii=False))
+
+
+def print_page(lines: Iterable[str], settings: Settings) -> None:
+    """Print a page; styles are left out where the output is no terminal, and secrets masked."""
+    for line in lines:
+        click.echo(mask(line, settings.secrets))
+
+
+def warnings(settings: Settings) -> Emit:
+    """An `Emit` for commands that only look: what is worth a warning goes to standard error."""
+
+    def emit(event: Event) -> None:
+        line = words.of(event) if words.is_warning(event) else None
+        if line:
+            click.echo(text.warn(mask(f"! {line}", settings.secrets)), err=True)
+
+    return emit
 
 
 def masked(value: Any, settings: Settings) -> Any:

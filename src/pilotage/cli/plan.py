@@ -1,0 +1,46 @@
+"""``pilotage plan``."""
+
+from __future__ import annotations
+
+import click
+
+from pilotage.cli.options import Settings, common, json_option
+
+
+@click.command("plan")
+@click.option("--version", "revision", metavar="REV", help="A commit, branch, tag or release id.")
+@click.option("--again", is_flag=True, help="Plan to take up a release that was aborted before.")
+@json_option
+@common
+def command(settings: Settings, *, revision: str | None, again: bool) -> None:
+    """Show what a deploy would do, on one page, and touch nothing.
+
+    From which release to which; every pending migration half and what it does; the steps in their
+    order; what happens when one fails; what a contract half can be proven by; and the point of no
+    return. `pilotage deploy --expect FINGERPRINT` then runs this plan and no other.
+
+    Exit status 1 when the deploy would be refused.
+    """
+    from pilotage.cli.pages.plan import page, to_json
+    from pilotage.cli.project import opened
+    from pilotage.cli.render.lines import print_json, print_page, warnings
+    from pilotage.cli.running import run
+    from pilotage.observe import observe
+    from pilotage.plan import plan_deploy
+    from pilotage.wiring import Use, goal_of
+
+    async def main() -> bool:
+        async with opened(settings, warnings(settings), use=Use.PLAN, version=revision) as project:
+            found = await project.revision(revision, dirty=True)
+            observed = await observe(project.world)
+            goal = await goal_of(project, found.sha, observed, again=again)
+            now = await project.world.store.now()
+            plan = plan_deploy(observed, goal, now=now, again=again)
+            if settings.as_json:
+                print_json(to_json(project, found, plan), settings, pretty=True)
+            else:
+                print_page(page(project, found, plan), settings)
+            return bool(plan.refusals) or plan.verb == "return"
+
+    if run(main()):
+        raise click.exceptions.Exit(1)
