@@ -47,11 +47,16 @@ def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = Fal
             *pending.refusals,
             *misfits(observed, goal.release, steps),
         ),
-        held=tuple(sorted({*before.held, *after.held})),
+        held=tuple(sorted({*before.held, *after.held} - _contracted(steps))),
         evidence=evidence(observed),
         point_of_no_return=point_of_no_return(observed, spec, steps),
         migrations=goal.files,
     )
+
+
+def _contracted(steps: tuple[Step, ...]) -> set[HalfRef]:
+    """The contract halves that the steps themselves apply."""
+    return {ref for step in steps if isinstance(step, Contract) for ref in step.refs}
 
 
 def plan_rollback(observed: Observed, goal: Goal, *, now: float) -> Plan:
