@@ -18,7 +18,7 @@ from pilotage.plan.plan import Plan
 from pilotage.plan.rule import blocked, expand_first, misfits, point_of_no_return, strangers
 from pilotage.plan.running import reconcile, retire
 from pilotage.proof import Proof, evidence, prove
-from pilotage.steps import Fetch
+from pilotage.steps import Contract, Fetch, Step
 
 
 def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = False) -> Plan:
