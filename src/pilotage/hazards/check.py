@@ -1,0 +1,179 @@
+"""Runs the rules over the halves of migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from difflib import get_close_matches
+
+from pilotage.errors import MigrationFileError
+from pilotage.hazards.catalogue import Catalogue
+from pilotage.hazards.finding import Class, Finding, Severity
+from pilotage.hazards.order import OUT_OF_ORDER
+from pilotage.hazards.rewrites import rewriter
+from pilotage.hazards.rule import Context, Hazard
+from pilotage.hazards.rules import RULES
+from pilotage.migrate.migration import Migration, Section
+from pilotage.migrate.sql import Change, Statement, grammar, located
+from pilotage.migrate.sql.token import column_of, line_of
+from pilotage.model import Half, HalfRef
+
+IDS = frozenset({*(rule.id for rule in RULES), OUT_OF_ORDER})
+
+
+def check(
+    migration: Migration, *, dialect: str, known: Catalogue | None = None
+) -> tuple[Finding, ...]:
+    """The hazards of one migration, in the order of the file, but for those that it allows.
+
+    ``known`` is the schema before it as earlier files define it; rules that need a column's type say
+    less without it. It is brought up to date with the migration.
+
+    Raises
+    ------
+    MigrationFileError
+        Its SQL cannot be read.
+    """
+    known = Catalogue() if known is None else known
+    made = Catalogue()
+    findings: list[Finding] = []
+    for half in Half:
+        section = migration.section(half)
+        if section:
+            with located(migration.path, section.line):
+                findings += _unknown_allows(migration, half, section)
+                findings += _check_half(
+                    migration, half, section, dialect=dialect, known=known, made=made
+                )
+    return tuple(findings)
+
+
+def check_all(
+    migrations: Iterable[Migration], *, dialect: str, only: Container[HalfRef] | None = None
+) -> tuple[Finding, ...]:
+    """The hazards of all migrations in their order, each judged with what those before it define.
+
+    ``only``: keep the findings of these halves (those that are pending, for example).
+    """
+    known = Catalogue()
+    return tuple(
+        finding
+        for migration in migrations
+        for finding in check(migration, dialect=dialect, known=known)
+        if only is None or HalfRef(migration.version, finding.half) in only
+    )
+
+
+def refuse_contract_work(
+    migrations: Iterable[Migration], *, dialect: str, only: Container[HalfRef] | None = None
+) -> None:
+    """Refuse what is no expand work in an expand half.
+
+    Raises
+    ------
+    MigrationFileError
+        The first finding that is an error; its text has the SQL to write instead.
+    """
+    for finding in check_all(migrations, dialect=dialect, only=only):
+        if finding.severity is Severity.ERROR:
+            raise as_error(finding)
+
+
+def as_error(finding: Finding) -> MigrationFileError:
+    """A finding as the error that refuses it."""
+    steps = []
+    if finding.rewrite:
+        indented = "\n".join(f"    {line}".rstrip() for line in finding.rewrite.splitlines())
+        steps.append(f"write it like this:\n\n{indented}\n")
+    if finding.rule in IDS:
+        steps.append(
+            f"or, if it is safe, say why: `-- pilotage: allow={finding.rule} because …`"
+            if steps
+            else f"if it is safe, say why: `-- pilotage: allow={finding.rule} because …`"
+        )
+    return MigrationFileError(
+        f"{finding.message} ({finding.rule}, in the {finding.half} half)",
+        where=finding.where,
+        state="nothing was touched",
+        next="\n  ".join(steps),
+    )
+
+
+def _check_half(
+    migration: Migration,
+    half: Half,
+    section: Section,
+    *,
+    dialect: str,
+    known: Catalogue,
+    made: Catalogue,
+) -> Iterator[Finding]:
+    reader = grammar(dialect)
+    pairs: list[tuple[Statement, Change]] = [
+        (statement, change)
+        for statement in reader.split(section.text)
+        for change in reader.changes(statement.text)
+    ]
+    changes = [change for _, change in pairs]
+    allowed = section.directives.allow
+    for index, (statement, change) in enumerate(pairs):
+        context = Context(
+            migration,
+            half,
+            section,
+            statement,
+            changes,
+            index,
+            known,
+            made,
+            rewriter(dialect),
+        )
+        for rule in RULES:
+            if half in rule.halves and rule.id not in allowed:
+                for hazard in rule.check(change, context):
+                    yield _finding(rule.id, rule.class_, rule.severity, hazard, context)
+        known.apply(change)
+        if not _may_be_there(change):
+            made.apply(change)
+
+
+def _may_be_there(change: Change) -> bool:
+    """Whether the change makes something that running code may have known before it."""
+    return bool(getattr(change, "if_not_exists", False) or getattr(change, "replace", False))
+
+
+def _finding(
+    rule: str, class_: Class, severity: Severity, hazard: Hazard, context: Context
+) -> Finding:
+    section, statement = context.section, context.statement
+    begin = statement.start + context.changes[context.index].offset
+    return Finding(
+        rule=rule,
+        class_=class_,
+        severity=severity,
+        file=context.migration.path,
+        line=section.line + line_of(section.text, begin) - 1,
+        column=column_of(section.text, begin),
+        message=hazard.message,
+        rewrite=hazard.rewrite,
+        half=context.half,
+    )
+
+
+def _unknown_allows(migration: Migration, half: Half, section: Section) -> Iterator[Finding]:
+    """An ``allow`` of a hazard that does not exist silences nothing, and its author should know."""
+    for rule in section.directives.allow:
+        if rule in IDS:
+            continue
+        near = get_close_matches(rule, sorted(IDS), n=1)
+        yield Finding(
+            rule="unknown-hazard",
+            class_=Class.RUNTIME_FAILURE,
+            severity=Severity.ERROR,
+            file=migration.path,
+            line=section.directives.lines.get(f"allow={rule}", section.line),
+            column=1,
+            message=f"no hazard is called {rule!r}"
+            + (f"; did you mean {near[0]}?" if near else ""),
+            rewrite="",
+            half=half,
+        )

@@ -1,0 +1,73 @@
+"""Every rule there is, in the order of their ids. A new rule is a module and a line here."""
+
+from __future__ import annotations
+
+from pilotage.hazards.rule import Rule
+from pilotage.hazards.rules import (
+    add_column_not_null,
+    add_column_rewrite,
+    add_constraint,
+    add_enum_value,
+    change_all_rows,
+    change_default,
+    change_rows,
+    change_type,
+    create_index,
+    create_trigger,
+    detach,
+    drop_column,
+    drop_default,
+    drop_index,
+    drop_object,
+    drop_table,
+    loosen,
+    opaque,
+    rename_column,
+    rename_enum_value,
+    rename_object,
+    rename_table,
+    replace_object,
+    restrict,
+    set_not_null,
+    stricter_constraint,
+    truncate,
+    validate_at_once,
+)
+
+RULES: tuple[Rule, ...] = tuple(
+    sorted(
+        (
+            add_column_not_null.RULE,
+            add_column_rewrite.RULE,
+            add_constraint.RULE,
+            add_enum_value.RULE,
+            change_all_rows.RULE,
+            change_default.RULE,
+            change_rows.RULE,
+            change_type.RULE,
+            create_index.RULE,
+            create_trigger.RULE,
+            detach.RULE,
+            drop_column.RULE,
+            drop_default.RULE,
+            drop_index.RULE,
+            *drop_object.RULES,
+            drop_table.RULE,
+            loosen.RULE,
+            opaque.RULE,
+            rename_column.RULE,
+            rename_enum_value.RULE,
+            *rename_object.RULES,
+            rename_table.RULE,
+            replace_object.RULE,
+            restrict.RULE,
+            set_not_null.RULE,
+            stricter_constraint.RULE,
+            truncate.RULE,
+            validate_at_once.RULE,
+        ),
+        key=lambda rule: rule.id,
+    )
+)
+
+BY_ID = {rule.id: rule for rule in RULES}

@@ -1,0 +1,30 @@
+"""A partition leaves its table, and its rows with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotage.hazards.finding import Class, Severity
+from pilotage.hazards.rewrites import in_contract
+from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.migrate.sql import change as c
+
+
+def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+    """DETACH PARTITION and NO INHERIT."""
+    if isinstance(change, c.Detach) and not context.new_table(change.child):
+        yield Hazard(
+            f"the rows of {change.child} vanish from {change.table} while old code still reads them",
+            in_contract(change.sql),
+        )
+
+
+RULE = Rule(
+    id="detach",
+    numbers=(55,),
+    class_=Class.OLD_CODE,
+    severity=Severity.ERROR,
+    halves=EXPAND,
+    why="For code that reads the parent the rows are gone.",
+    check=check,
+)

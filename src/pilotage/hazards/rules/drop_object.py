@@ -1,0 +1,58 @@
+"""A view, function, type, schema, … that old code may use goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotage.hazards.finding import Class, Severity
+from pilotage.hazards.rewrites import in_contract
+from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.migrate.sql import change as c
+
+_KINDS = {
+    "drop-view": ("view", "materialized view"),
+    "drop-function": ("function", "procedure", "aggregate", "operator"),
+    "drop-type": ("type", "domain"),
+    "drop-sequence": ("sequence",),
+    "drop-schema": ("schema",),
+    "drop-extension": ("extension",),
+    "drop-trigger": ("trigger", "rule", "event trigger"),
+    "drop-policy": ("policy",),
+}
+
+
+def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
+    def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+        if not isinstance(change, c.Drop) or change.kind not in kinds:
+            return
+        if context.new_object(change.kind, change.name, change.table):
+            return
+        if change.if_exists and any(_same(change, later) for later in context.later):
+            return  # DROP … IF EXISTS, then CREATE: a replacement, see `replace-object`
+        yield Hazard(
+            f"the {change.kind} {change.name} is dropped while old code may still use it",
+            in_contract(change.sql),
+        )
+
+    return Rule(
+        id=name,
+        numbers=(41, 46, 48),
+        class_=Class.OLD_CODE,
+        severity=Severity.ERROR,
+        halves=EXPAND,
+        why="Older releases, and triggers or views that serve them, may use it until the last of "
+        "them is gone.",
+        check=check,
+    )
+
+
+def _same(drop: c.Drop, other: c.Change) -> bool:
+    """Whether a CREATE makes again what the DROP removed."""
+    return (
+        isinstance(other, c.Create)
+        and (other.kind, other.name.key) == (drop.kind, drop.name.key)
+        and (drop.table is None or other.table is None or drop.table.key == other.table.key)
+    )
+
+
+RULES = tuple(_rule(name, kinds) for name, kinds in _KINDS.items())

@@ -1,0 +1,29 @@
+"""Rights are taken away, or rows hidden, while old code needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotage.hazards.finding import Class, Severity
+from pilotage.hazards.rewrites import in_contract
+from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.migrate.sql import change as c
+
+
+def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+    """REVOKE and row-level security."""
+    if isinstance(change, c.Restrict):
+        yield Hazard(
+            f"{change.what} takes from old code what it may still use", in_contract(change.sql)
+        )
+
+
+RULE = Rule(
+    id="restrict",
+    numbers=(48,),
+    class_=Class.OLD_CODE,
+    severity=Severity.ERROR,
+    halves=EXPAND,
+    why="A query that worked fails, or finds fewer rows.",
+    check=check,
+)

@@ -1,0 +1,43 @@
+"""A constraint is validated in the transaction that added it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotage.hazards.finding import Class, Severity
+from pilotage.hazards.rewrites import section
+from pilotage.hazards.rule import BOTH, Context, Hazard, Rule
+from pilotage.migrate.sql import change as c
+
+
+def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+    """VALIDATE CONSTRAINT after ADD CONSTRAINT in the same transaction."""
+    if not isinstance(change, c.ValidateConstraint) or context.new_table(change.table):
+        return
+    if context.section.directives.transaction and any(
+        isinstance(add, c.AddConstraint)
+        and (add.table.key, add.constraint.name) == (change.table.key, change.constraint)
+        for add in context.earlier
+    ):
+        yield Hazard(
+            f"{change.constraint} is validated in the transaction that added it, so its lock stops "
+            f"writers of {change.table} all the while",
+            section(
+                context.half,
+                *(add.sql for add in context.earlier if isinstance(add, c.AddConstraint)),
+                change.sql,
+                note="pilotage: transaction=false",
+            ),
+        )
+
+
+RULE = Rule(
+    id="validate-at-once",
+    numbers=(14,),
+    class_=Class.AVAILABILITY,
+    severity=Severity.WARNING,
+    halves=BOTH,
+    why="ADD CONSTRAINT takes a strong lock for a moment and VALIDATE a weak one for long; in one "
+    "transaction the strong one is held for long.",
+    check=check,
+)
