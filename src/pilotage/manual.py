@@ -92,6 +92,9 @@ async def mark(
         for ref in refs:
             migration = _file(goal, ref)
             if ref.half is Half.CONTRACT and not observed.schema.applied.has(ref):
+                refusals = expand_first(await observe(world), (ref,), goal.files)
+                if refusals:
+                    raise refusals[0]
                 await _prove_only(run, ref)
             else:
                 require_fit(await observe(world), ref)
@@ -106,6 +109,46 @@ async def _prove_only(run: Run, ref: HalfRef) -> None:
     if proof.blockers:
         await open_door(run, (ref,))
         raise blocked(proof, (ref,))
+
+
+async def rename(
+    world: World, goal: Goal, old: str, version: str, claim: Claim, emit: Emit
+) -> None:
+    """Give the records of ``old`` the version that its file has now, when nothing that runs minds.
+
+    A running release that still ships the file under its old version would no longer fit.
+    """
+    async with manual_run(world, goal, claim, emit) as (run, observed):
+        migration = goal.files.get(version)
+        rows = tuple(row.ref for row in observed.schema.rows if row.ref.version == old)
+        if migration is None or not rows:
+            missing = f"migration {version}" if migration is None else f"record of {old}"
+            raise Refused(
+                f"there is no {missing}",
+                state="nothing was touched",
+                next="see `pilotage migrate status`",
+            )
+        if any(row.ref.version == version for row in observed.schema.rows):
+            raise Refused(
+                f"{migration} is on record already",
+                where=str(migration.path),
+                state="nothing was touched",
+                next="see `pilotage migrate status`",
+            )
+        new = tuple(HalfRef(version, ref.half) for ref in rows)
+        before = observed.schema.applied
+        after = before.minus(*rows).plus(*new)
+        for instance in observed.alive:
+            ships = observed.ships(instance.release)
+            fit = fits(ships, after)
+            if fits(ships, before) and not fit:
+                raise Misfit(
+                    f"{instance.id} of release {instance.release} runs on {instance.host} and knows "
+                    f"the migration as {old}: under the new version it {fit.describe()}",
+                    state="nothing was touched",
+                    next="give the file its old version back",
+                )
+        await world.schema.rename(old, migration, token=run.token)
 
 
 async def down(world: World, goal: Goal, version: str, claim: Claim, emit: Emit) -> None:

@@ -94,6 +94,10 @@ class Schema(Protocol):
         """Record a half as applied because a person says so (``how = marked``)."""
         ...
 
+    async def rename(self, old: str, migration: Migration, *, token: int) -> None:
+        """Give what is recorded under the version ``old`` the version and name of ``migration``."""
+        ...
+
     async def revert(self, migration: Migration, *, token: int, emit: Emit) -> None:
         """Run the ``-- down`` section and delete the row of the expand half."""
         ...

@@ -54,6 +54,10 @@ class NoSchema:
         """Refused."""
         raise _nothing(migration)
 
+    async def rename(self, old: str, migration: Migration, *, token: int) -> None:
+        """Refused."""
+        raise _nothing(migration)
+
     async def revert(self, migration: Migration, *, token: int, emit: Emit) -> None:
         """Refused."""
         raise _nothing(migration)

@@ -23,8 +23,10 @@ from pilotage.migrate.half import HalfRun, Work
 from pilotage.migrate.lock import lock_key, migration_lock
 from pilotage.migrate.migration import Migration
 from pilotage.migrate.revert import Revert
+from pilotage.migrate.script import Windows, first_windows
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.state import State
+from pilotage.migrate.tables import table_format
 from pilotage.migrate.verify import verify
 from pilotage.model import Applied, Half, HalfRef, Intent, Registration, SchemaView, announced
 from pilotage.secret import Secret
@@ -87,6 +89,16 @@ class SqlSchema:
         """``postgresql`` or ``sqlite``."""
         return self._dialect.name
 
+    @property
+    def where(self) -> str:
+        """The database's place, without a password."""
+        return self._dialect.where
+
+    @property
+    def settings(self) -> RunnerSettings:
+        """How patient it is, and how much it does at once."""
+        return self._settings
+
     # -- looking -------------------------------------------------------------------------------
 
     async def view(self) -> SchemaView:
@@ -96,7 +108,9 @@ class SqlSchema:
         async with self._connections.use("look") as session:
             state = await self._state(session)
             async with session.transaction(snapshot=True):
-                if not await state.format(session) or not await state.has_stream(session):
+                home = await self._dialect.home(session)
+                made = await table_format(self._dialect, session, home)
+                if not made or not await state.has_stream(session):
                     empty = not await self._dialect.user_tables(session)
                     return SchemaView(exists=False, fresh=empty, dialect=self._dialect.name)
                 view = SchemaView(
@@ -255,6 +269,13 @@ class SqlSchema:
             effects = sql.effects(section.text, self._dialect.name)
         async with self._connections.use("look") as session:
             return await missing_effects(self._dialect, session, effects)
+
+    async def first_windows(self, migration: Migration) -> Windows:
+        """The first batches of a backfill as of now; see `pilotage.migrate.script`."""
+        if not await self._dialect.exists():
+            return {}
+        async with self._connections.use("look") as session:
+            return await first_windows(migration, self._dialect, session, self._settings)
 
     async def rename(self, old: str, migration: Migration, *, token: int) -> None:
         """Give what is recorded under the version ``old`` the version and name of ``migration``."""

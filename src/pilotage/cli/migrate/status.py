@@ -1,0 +1,127 @@
+"""``pilotage migrate status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pilotage.cli.options import Settings, common, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pilotage.migrate.report import HalfReport, MigrationReport
+    from pilotage.model import SchemaView
+
+
+@click.command("status")
+@json_option
+@common
+def command(settings: Settings) -> None:
+    """Show where every migration stands, half by half.
+
+    The files are those of the worktree. Names what needs a look: files that were edited after they
+    were applied, files that are gone or look renamed, halves that are applied in part, and, where
+    the configuration has a schema file, what the database has drifted from.
+    """
+    from pilotage.cli.migrate.acting import database
+    from pilotage.cli.project import opened
+    from pilotage.cli.render import renderer
+    from pilotage.cli.render.lines import print_json
+    from pilotage.cli.running import run
+    from pilotage.migrate.report import counts, relative, report
+    from pilotage.wiring import Use
+    from pilotage.wiring.goals import load
+
+    async def look() -> tuple[SchemaView, tuple[MigrationReport, ...], dict[str, Any]]:
+        with renderer(settings) as show:
+            async with opened(settings, show, use=Use.LOOK) as project:
+                schema = database(project)
+                migrations = load(project, project.config.root)
+                view = await schema.view()
+                reports = relative(report(view, migrations), str(project.config.root))
+                assert project.config.migrations is not None
+                about = {
+                    "stream": project.config.migrations.stream,
+                    "database": schema.where,
+                    "dialect": schema.dialect,
+                }
+                return view, reports, about
+
+    view, reports, about = run(look())
+    if settings.as_json:
+        print_json(
+            {
+                **about,
+                "exists": view.exists,
+                "fresh": view.fresh,
+                "counts": counts(reports),
+                "migrations": [one.to_json() for one in reports],
+                "intents": [
+                    {"half": str(i.ref), "revert": i.revert, "token": i.token} for i in view.intents
+                ],
+            },
+            settings,
+            pretty=True,
+        )
+        return
+    for line in _page(view, reports, about):
+        click.echo(line)
+
+
+def _page(
+    view: SchemaView, reports: tuple[MigrationReport, ...], about: dict[str, Any]
+) -> Iterator[str]:
+    from pilotage.cli import text
+    from pilotage.migrate.report import counts
+
+    numbers = ", ".join(f"{text.count(n)} {what}" for what, n in counts(reports).items())
+    yield f"{text.heading(about['stream'])} in {about['database']}"
+    yield f"{text.plural(len(reports), 'migration')}: {numbers}" if reports else "no migrations"
+    if not view.exists:
+        yield "the database, or pilotage's tables in it, are not there yet"
+    elif view.fresh:
+        yield "a database of its own: no instance has used it, so expand and contract run together"
+    yield ""
+    rows = [
+        (str(half.ref), one.name, _mark(half), _when(half))
+        for one in reports
+        for half in one.halves
+    ]
+    yield from text.columns(rows)
+    troubles = [(one.version, one.trouble) for one in reports if one.trouble]
+    if troubles:
+        yield ""
+        for version, trouble in troubles:
+            yield from text.wrapped(f"{version} {trouble}", indent=4, first=f"  {text.bad('!')} ")
+    for intent in view.intents:
+        what = "take back" if intent.revert else "apply"
+        yield f"  {text.warn('!')} somebody is about to {what} {intent.ref}"
+
+
+def _mark(half: HalfReport) -> str:
+    from pilotage.cli import text
+    from pilotage.migrate.report import Standing
+
+    match half.standing:
+        case Standing.APPLIED | Standing.REPLACED:
+            how = half.row.how if half.row else "applied"
+            word = str(half.standing) if half.standing is Standing.REPLACED else how
+            return text.good(word)
+        case Standing.STARTED:
+            done = half.row.statements_done if half.row else 0
+            return text.bad(f"started, {text.plural(done, 'statement')} done")
+        case Standing.BACKFILLING | Standing.HELD | Standing.OUT_OF_BAND:
+            return text.warn(str(half.standing))
+        case _:
+            return str(half.standing)
+
+
+def _when(half: HalfReport) -> str:
+    from pilotage.cli import text
+
+    if half.row is None or half.row.finished_at is None:
+        return ""
+    by = f" by {half.row.release}" if half.row.release else ""
+    return text.dim(f"{text.clock(half.row.finished_at)}{by}")
