@@ -98,7 +98,7 @@ class Store:
             state = DeployState.from_json(body)
             now = await self._document.now()
             held = state.lease
-            if held is None or held.expires <= now:
+            if held is None or held.over(now):
                 row = LeaseRow(
                     owner=claim.owner, reason=claim.reason, since=now, expires=now + claim.ttl
                 )
@@ -123,6 +123,25 @@ class Store:
                     )
                 )
             await asyncio.sleep(min(POLL_SECONDS, max(0.0, give_up - time.monotonic())))
+
+    async def acquire_hold(self, claim: Claim, emit: Emit) -> Lease:
+        """Take the lock for a person: it has no heartbeat and does not expire.
+
+        Nobody deploys until `break_lease`, this person included.
+
+        Raises
+        ------
+        LeaseHeld
+            Somebody has it already.
+        """
+        lease = await self.acquire(claim, emit)
+
+        def keep(state: DeployState) -> DeployState:
+            assert state.lease is not None
+            return replace(state, lease=replace(state.lease, hold=True))
+
+        await self.update(keep, token=lease.token)
+        return lease
 
     async def break_lease(self) -> LeaseRow | None:
         """Take the lease away from whoever holds it (a person decides); the token rises, too."""
@@ -194,8 +213,15 @@ def lease_held(row: LeaseRow, now: float) -> LeaseHeld:
     """The error of a second deployer: who, since when, why, and doing what."""
     doing = f", now: {row.doing}" if row.doing else ""
     reason = f" ({row.reason})" if row.reason else ""
+    what = f"{row.owner} holds the deploy lock{reason}, since {max(0, now - row.since):.0f} s{doing}"
+    if row.hold:
+        return LeaseHeld(
+            what,
+            state="nothing was touched",
+            next="it does not expire: ask its owner, or take it away with `pilotage lock release`",
+        )
     return LeaseHeld(
-        f"{row.owner} holds the deploy lock{reason}, since {max(0, now - row.since):.0f} s{doing}",
+        what,
         state="nothing was touched",
         next="wait for it with --lock-wait SECONDS, or, when its owner is gone, "
         f"let it expire (in {max(0, row.expires - now):.0f} s) or run `pilotage lock release`",

@@ -57,13 +57,21 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
-    """Who holds the deploy lock: owner, reason, what it is doing, since when, until when."""
+    """Who holds the deploy lock: owner, reason, what it is doing, since when, until when.
+
+    ``hold``: a person holds it (`pilotage lock acquire`), until a person releases it.
+    """
 
     owner: str
     reason: str = ""
     doing: str = ""
     since: float = 0.0
     expires: float = 0.0
+    hold: bool = False
+
+    def over(self, now: float) -> bool:
+        """Whether somebody else may take the lock at this (Unix) time."""
+        return not self.hold and self.expires <= now
 
     def to_json(self) -> dict[str, Any]:
         """An object; times are Unix seconds."""
@@ -73,6 +81,7 @@ class LeaseRow:
             "doing": self.doing,
             "since": self.since,
             "expires": self.expires,
+            "hold": self.hold,
         }
 
 

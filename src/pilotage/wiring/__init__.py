@@ -11,6 +11,7 @@ line, the demo and whatever comes later all start here::
 
 from __future__ import annotations
 
+from pilotage.wiring.console import console_job
 from pilotage.wiring.goals import (
     contract_goal,
     goal_of,
@@ -24,6 +25,7 @@ from pilotage.wiring.project import Project, Use, find_release
 __all__ = [
     "Project",
     "Use",
+    "console_job",
     "contract_goal",
     "find_release",
     "goal_of",

@@ -24,6 +24,19 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
     return tuple(deque(text.splitlines(), maxlen=lines))
 
 
+def tail_start(path: Path, lines: int) -> int:
+    """The byte at which the last lines of a log (of its last 64 KB) begin."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            before = max(0, size - _TAIL)
+            file.seek(before)
+            found = file.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return 0
+    return size - sum(map(len, found[-lines:])) if lines else size
+
+
 async def follow(
     path: Path, output: Callable[[str], None], *, running: Callable[[], bool], start: int = 0
 ) -> None:

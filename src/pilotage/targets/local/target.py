@@ -114,14 +114,17 @@ class LocalTarget:
         found = logs.tail(self._records.log_path(id), lines)
         return tuple(mask(line, self._secrets()) for line in found)
 
-    async def follow(self, id: str, output: OnOutput) -> None:
-        """Give the lines of a running instance to ``output``, from the start, until it ends."""
+    async def follow(self, id: str, output: OnOutput, *, lines: int | None = None) -> None:
+        """Give the lines of an instance to ``output`` until it ends; the last ``lines`` of those that
+        are there already, None for all. Secrets are masked."""
         records = self._records
         record = records.read(id)
+        path = records.log_path(id)
         await logs.follow(
-            records.log_path(id),
-            output,
+            path,
+            lambda line: output(mask(line, self._secrets())),
             running=lambda: record is not None and records.alive(record),
+            start=0 if lines is None else logs.tail_start(path, lines),
         )
 
     # -- releases ----------------------------------------------------------------------------

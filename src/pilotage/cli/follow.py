@@ -1,0 +1,103 @@
+"""The logs of several instances on one terminal, each line with the name of its instance."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+
+import click
+
+from pilotage.cli import text
+from pilotage.cli.options import Settings
+from pilotage.errors import UsageError
+from pilotage.model import Instance
+from pilotage.secret import mask
+from pilotage.wiring import Project
+
+_LOOK = 0.5
+_COLOURS = ("cyan", "magenta", "blue", "yellow", "green")
+
+
+async def show(
+    project: Project,
+    settings: Settings,
+    name: str | None,
+    *,
+    lines: int,
+    pattern: re.Pattern[str] | None,
+    go_on: bool,
+) -> None:
+    """Print the last lines of every instance that ``name`` means, and with ``go_on`` what follows.
+
+    Raises
+    ------
+    UsageError
+        ``name`` is neither a role nor an instance, or nothing runs.
+    """
+    chosen = await _chosen(project, name)
+    single = name is not None and [i.id for i in chosen] == [name]
+    width = max(len(_short(instance)) for instance in chosen)
+
+    def printer(instance: Instance) -> Callable[[str], None]:
+        shown = "" if single else f"{_label(instance, width)} {text.dim('│')} "
+
+        def out(line: str) -> None:
+            if pattern is None or pattern.search(line):
+                click.echo(f"{shown}{mask(line, settings.secrets)}")
+
+        return out
+
+    if not go_on:
+        for instance in chosen:
+            out = printer(instance)
+            for line in project.target.last_lines(instance.id, lines=lines):
+                out(line)
+        return
+    following: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        while True:
+            for instance in chosen:
+                if instance.id not in following:
+                    following[instance.id] = group.create_task(
+                        project.target.follow(instance.id, printer(instance), lines=lines)
+                    )
+            if single:
+                return
+            await asyncio.sleep(_LOOK)
+            view = await project.target.observe()
+            chosen = tuple(i for i in view.instances if i.alive and name in (None, i.role))
+
+
+async def _chosen(project: Project, name: str | None) -> tuple[Instance, ...]:
+    view = await project.target.observe()
+    if name is None:
+        chosen = tuple(i for i in view.instances if i.alive)
+        if not chosen:
+            raise UsageError(
+                "nothing runs here",
+                next="the log of an instance that ended is shown by its id: see `pilotage history`",
+            )
+        return chosen
+    chosen = tuple(i for i in view.instances if i.role == name and i.alive)
+    if chosen:
+        return chosen
+    one = tuple(i for i in view.instances if i.id == name)
+    if one:
+        return one
+    if project.target.last_lines(name, lines=1):
+        return (Instance(name, project.service, "", project.host, ""),)
+    roles = ", ".join(dict.fromkeys(i.role for i in view.instances)) or "none runs"
+    raise UsageError(
+        f"{name!r} is neither a role nor an instance that printed anything",
+        next=f"roles: {roles}; instances: see `pilotage status`",
+    )
+
+
+def _short(instance: Instance) -> str:
+    return f"{instance.role or instance.id}.{instance.index} {instance.release[:6]}"
+
+
+def _label(instance: Instance, width: int) -> str:
+    number = sum(instance.id.encode()) % len(_COLOURS)
+    return click.style(_short(instance).ljust(width), fg=_COLOURS[number])

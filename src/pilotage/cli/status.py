@@ -1,0 +1,66 @@
+"""``pilotage status``."""
+
+from __future__ import annotations
+
+import click
+
+from pilotage.cli.options import Settings, common, json_option
+
+
+@click.command("status")
+@click.option(
+    "--forget-host",
+    metavar="HOST",
+    help="Say that a host is gone for good, with everything that ran on it.",
+)
+@json_option
+@common
+def command(settings: Settings, *, forget_host: str | None) -> None:
+    """Show what runs where, at which release, and whether it fits the schema.
+
+    Also: the schema's version, pending and held migration halves, database sessions by release, the
+    deploy lock, and what to do about a deploy that is unfinished.
+
+    A host that does not answer blocks every contract half, since an older release may run there.
+    --forget-host takes it out of the inventory: only for a machine that will not come back.
+    """
+    from pilotage.cli.pages.status import page, to_json
+    from pilotage.cli.project import claim, opened
+    from pilotage.cli.render.lines import print_json, print_page, warnings
+    from pilotage.cli.running import run
+    from pilotage.deploy import forget_host as forget
+    from pilotage.observe import observe
+    from pilotage.wiring import Use
+
+    async def main() -> None:
+        emit = warnings(settings)
+        async with opened(settings, emit, use=Use.LOOK) as project:
+            world = project.world
+            if forget_host:
+                _known(forget_host, (await observe(world)).state.hosts, project.host)
+                await forget(world, forget_host, claim(f"forget host {forget_host}"), emit)
+            observed = await observe(world)
+            now = await world.store.now()
+            if settings.as_json:
+                print_json(to_json(project, observed, now), settings, pretty=True)
+            else:
+                print_page(page(project, observed, now), settings)
+
+    run(main())
+
+
+def _known(host: str, hosts: tuple[str, ...], here: str) -> None:
+    from pilotage.errors import UsageError
+
+    if host == here:
+        raise UsageError(
+            f"{host} is this machine, and it answers",
+            state="nothing was changed",
+            next="`pilotage remove` stops what runs here",
+        )
+    if host not in hosts:
+        raise UsageError(
+            f"{host} is not in the host inventory",
+            state="nothing was changed",
+            next=f"the hosts are: {', '.join(hosts) or 'none'}",
+        )

@@ -1,0 +1,56 @@
+"""A command that a person runs in an instance of its own."""
+
+from __future__ import annotations
+
+import secrets
+
+from pilotage.errors import UsageError
+from pilotage.model import Instance, Kind, Life, Observed, Release, release_id
+from pilotage.plan import current
+from pilotage.targets.base import Job
+from pilotage.wiring.goals import migrations_of
+from pilotage.wiring.project import Project, find_release
+
+
+async def console_job(
+    project: Project,
+    observed: Observed,
+    wanted: str | None,
+    role: str | None,
+    argv: tuple[str, ...],
+) -> tuple[Release, Job]:
+    """The job of running ``argv`` at the release ``wanted``, by default the one that serves.
+
+    Raises
+    ------
+    UsageError
+        No such revision or role, or nothing serves and no release is named.
+    """
+    chosen = project.config.role(role or project.config.primary)
+    release = await _release(project, observed, wanted)
+    instance = Instance(
+        id=f"{project.service}-console-{release.id}-{secrets.token_hex(4)}",
+        service=project.service,
+        role=chosen.name,
+        host=project.host,
+        release=release.id,
+        config=project.layout.config.get(chosen.name, ""),
+        kind=Kind.CONSOLE,
+        life=Life.STARTING,
+    )
+    return release, Job(instance, release.revision, argv, interactive=True)
+
+
+async def _release(project: Project, observed: Observed, wanted: str | None) -> Release:
+    name = wanted or current(observed)
+    if name is None:
+        raise UsageError(
+            "nothing serves yet, so there is no release to run it at",
+            next="name one with --version, or deploy first",
+        )
+    known = find_release(observed.state, name)
+    if known and known.ships:
+        return known
+    sha = known.revision if known else (await project.source.resolve(wanted)).sha
+    migrations = await migrations_of(project, sha)
+    return Release(release_id(sha), sha, ships=migrations.ships())

@@ -1,0 +1,76 @@
+"""Takes a service off this machine: its instances, its edge, its files. The database stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from dataclasses import replace
+
+from pilotage.errors import TargetError
+from pilotage.events import Emit, InstanceStopped
+from pilotage.model import DeployState
+from pilotage.store import Claim, hold
+from pilotage.wiring.project import Project
+
+_STATE = ("instances", "logs", "proxy", "releases")
+
+
+async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
+    """Stop and delete; returns what was done, in lines.
+
+    Raises
+    ------
+    LeaseHeld
+        Somebody deploys; nothing was touched.
+    TargetError
+        Something does not end; what was stopped before it is stopped.
+    """
+    world = project.world
+    done: list[str] = []
+    async with hold(world.store, claim, emit) as lease:
+        await world.schema.claim(token=lease.token)
+        await world.proxy.remove(token=lease.token)
+        done.append("the edge is gone: nothing listens any more")
+        view = await world.target.observe()
+        unknown = [host.detail for host in view.hosts if not host.reachable]
+        if unknown:
+            raise TargetError(
+                f"what runs here cannot be read: {unknown[0]}",
+                state="the edge is stopped; instances may run",
+                next="mend what is named, then `pilotage remove -y` again",
+            )
+        for instance in view.instances:
+            killed = await world.target.stop(instance, token=lease.token)
+            emit(InstanceStopped(instance=instance.id, seconds=0.0, killed=killed))
+        await world.schema.deregister(
+            r.instance for r in (await world.schema.view()).registered if r.host == project.host
+        )
+        done.append(f"{len(view.instances)} instance(s) stopped")
+        await project.source.prune(())
+
+        def forget(state: DeployState) -> DeployState:
+            hosts = tuple(name for name in state.hosts if name != project.host)
+            return replace(state, spec=None, hosts=hosts)
+
+        await world.store.update(forget, token=lease.token)
+    await asyncio.to_thread(_delete, project)
+    done.append("checkouts, logs and state are deleted")
+    if project.dialect:
+        done.append(
+            "the database stays, with its data, its schema and the history of its migrations"
+        )
+    return done
+
+
+def _delete(project: Project) -> None:
+    """Everything of ours in ``.pilotage/`` but the secrets files."""
+    for name in _STATE:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(project.state_dir / name)
+    for path in project.state_dir.glob("*"):
+        if path.is_file() and not path.name.startswith("secrets"):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (project.state_dir / ".gitignore").unlink(missing_ok=True)
+        project.state_dir.rmdir()  # not when secrets are in it
