@@ -112,7 +112,7 @@ async def _prove_only(run: Run, ref: HalfRef) -> None:
 
 
 async def rename(
-    world: World, goal: Goal, old: str, version: str, claim: Claim, emit: Emit
+    world: World, goal: Goal, claim: Claim, emit: Emit, *, old: str, version: str
 ) -> None:
     """Give the records of ``old`` the version that its file has now, when nothing that runs minds.
 

@@ -64,7 +64,7 @@ def command(
         goal = worktree_goal(project, observed)
         who = claim(f"migrate mark {half or f'--through {through}'}", reason=reason, wait=lock_wait)
         if named is not None and old is not None:
-            await manual.rename(project.world, goal, old, named.version, who, emit)
+            await manual.rename(project.world, goal, who, emit, old=old, version=named.version)
             return Done((named,), f"{old} is on record as {named.version} from now on")
         if last is not None:
             refs = _through(goal.migrations, observed.schema, last)
