@@ -20,6 +20,7 @@ from pilotage.events import (
     StepFinished,
     StepStarted,
 )
+from pilotage.migrate.migration import Migration
 from pilotage.model import (
     Half,
     HalfRef,
@@ -169,7 +170,6 @@ async def contract(run: Run, step: Contract) -> str | None:
     Anything that starts from now on registered itself before it reads the intents, so it refuses
     itself, or it is seen by the observation here. That is why the intents come first.
     """
-    schema = run.world.schema
     await close_door(run, step.refs)
     proof = await prove_again(run, step.refs)
     if proof.blockers:
@@ -180,16 +180,14 @@ async def contract(run: Run, step: Contract) -> str | None:
     for index, ref in enumerate(step.refs):
         migration = run.migration(ref.version)
         try:
-            if migration.backfill:
-                await schema.backfill(migration, final=True, token=run.token, emit=run.emit)
-            if migration.verify:
-                await schema.verify(migration)
+            await backfill_again(run, migration)
+            await verify(run, migration)
         except VerifyFailed as error:
             await open_door(run, step.refs[index:])
             if not step.optional:
                 raise
             return hold_back(run, step.refs[index:], (error.what,))
-        await schema.apply(
+        await run.world.schema.apply(
             migration, Half.CONTRACT, release=run.plan.release.id, token=run.token, emit=run.emit
         )
     return None
@@ -199,6 +197,18 @@ async def close_door(run: Run, refs: tuple[HalfRef, ...]) -> None:
     """Commit the intents: a start that they would break refuses itself from now on."""
     intents = tuple(Intent(ref, token=run.token) for ref in refs)
     await run.world.schema.intend(intents, token=run.token)
+
+
+async def backfill_again(run: Run, migration: Migration) -> None:
+    """What old code wrote until it had drained is filled in now that none of it is left."""
+    if migration.backfill:
+        await run.world.schema.backfill(migration, final=True, token=run.token, emit=run.emit)
+
+
+async def verify(run: Run, migration: Migration) -> None:
+    """Ask the file's own check whether anything would be lost."""
+    if migration.verify:
+        await run.world.schema.verify(migration)
 
 
 async def open_door(run: Run, refs: tuple[HalfRef, ...]) -> None:
