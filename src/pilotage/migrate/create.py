@@ -10,7 +10,8 @@ from pilotage.migrate import history, sql
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError
 from pilotage.migrate.lock import lock_key, migration_lock
 from pilotage.migrate.settings import RunnerSettings
-from pilotage.migrate.state import FORMAT, State
+from pilotage.migrate.state import State
+from pilotage.migrate.tables import FORMAT, create_tables, table_format
 
 _TABLES_KEY = "pilotage tables"
 
@@ -20,13 +21,14 @@ async def tables(dialect: Dialect, state: State, session: Session, *, wait: floa
 
     Whether the database was empty is seen here, before anything is made in it.
     """
-    if await state.format(session) == FORMAT and await state.has_stream(session):
+    home = await dialect.home(session)
+    if await table_format(dialect, session, home) == FORMAT and await state.has_stream(session):
         return
     async with migration_lock(dialect, session, _TABLES_KEY, wait=wait), session.transaction():
         empty = not await dialect.user_tables(session)
-        present = await state.format(session)
+        present = await table_format(dialect, session, home)
         if present < FORMAT:
-            await state.create(session, present)
+            await create_tables(dialect, session, home, present)
         await state.add_stream(session, born_empty=empty)
 
 

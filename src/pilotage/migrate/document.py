@@ -4,6 +4,8 @@ Implements `pilotage.targets.base.Document`. The row lives in ``pilotage_state``
 measures the leases in it.
 """
 
+# ruff: noqa: S608  (what is formatted in is the tables' own schema and the dialect's fragments)
+
 from __future__ import annotations
 
 import json

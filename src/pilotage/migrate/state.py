@@ -1,17 +1,18 @@
-"""Pilotage's own tables in the application's database: their definition, and how rows are read and
-written. The reference is ``docs/reference/state-tables.md``.
+"""How the rows of pilotage's own tables are read and written (see `pilotage.migrate.tables`).
 
 Nothing here takes a lock or judges anything; `pilotage.migrate.runner` calls it at the right moment.
 """
 
+# ruff: noqa: S608  (what is formatted in is the tables' own schema and the dialect's fragments)
+
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pilotage.errors import DatabaseError, LeaseLost
+from pilotage.errors import LeaseLost
 from pilotage.migrate.dialects.base import Dialect, Session
 from pilotage.model import (
     Half,
@@ -23,91 +24,6 @@ from pilotage.model import (
     Ships,
     version_key,
 )
-
-FORMAT = 1
-"""The version of the tables below. A change of them is a new entry of `_UPGRADES`."""
-
-_TABLES = """
-CREATE TABLE {home}pilotage_streams (
-    stream text NOT NULL PRIMARY KEY,
-    born_empty boolean NOT NULL,
-    made_at {timestamp} NOT NULL,
-    first_start_at {timestamp},
-    schema_dump text,
-    dumped_at {timestamp}
-);
-CREATE TABLE {home}pilotage_migrations (
-    stream text NOT NULL,
-    version text NOT NULL,
-    half text NOT NULL CHECK (half IN ('expand', 'contract')),
-    name text NOT NULL,
-    checksum text NOT NULL,
-    release text,
-    started_at {timestamp},
-    finished_at {timestamp},
-    statements_done integer NOT NULL DEFAULT 0,
-    done_digest text NOT NULL DEFAULT '',
-    in_statement boolean NOT NULL DEFAULT false,
-    how text NOT NULL DEFAULT 'applied',
-    opened_at {timestamp},
-    PRIMARY KEY (stream, version, half)
-);
-CREATE TABLE {home}pilotage_instances (
-    stream text NOT NULL,
-    instance text NOT NULL,
-    service text NOT NULL,
-    host text NOT NULL,
-    release text NOT NULL,
-    ships {json},
-    kind text NOT NULL,
-    registered_at {timestamp} NOT NULL,
-    PRIMARY KEY (stream, instance)
-);
-CREATE TABLE {home}pilotage_intents (
-    stream text NOT NULL,
-    version text NOT NULL,
-    half text NOT NULL CHECK (half IN ('expand', 'contract')),
-    revert boolean NOT NULL DEFAULT false,
-    token bigint,
-    written_at {timestamp} NOT NULL,
-    PRIMARY KEY (stream, version, half)
-);
-CREATE TABLE {home}pilotage_backfills (
-    stream text NOT NULL,
-    version text NOT NULL,
-    digest text NOT NULL,
-    final boolean NOT NULL,
-    pass integer NOT NULL,
-    statement integer NOT NULL,
-    position {json},
-    pass_rows bigint NOT NULL,
-    total_rows bigint NOT NULL,
-    started_at {timestamp} NOT NULL,
-    updated_at {timestamp} NOT NULL,
-    finished_at {timestamp},
-    PRIMARY KEY (stream, version)
-);
-CREATE TABLE {home}pilotage_fence (
-    stream text NOT NULL,
-    domain text NOT NULL,
-    token bigint NOT NULL,
-    PRIMARY KEY (stream, domain)
-);
-CREATE TABLE {home}pilotage_state (
-    service text NOT NULL PRIMARY KEY,
-    version bigint NOT NULL,
-    body {json} NOT NULL,
-    updated_at {timestamp} NOT NULL
-);
-CREATE TABLE {home}pilotage_meta (
-    format integer NOT NULL,
-    made_at {timestamp} NOT NULL
-);
-INSERT INTO {home}pilotage_meta (format, made_at) VALUES (1, {now})
-"""
-
-_UPGRADES: Mapping[int, str] = {}
-"""Format → the statements that make the tables of the format before into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,46 +61,7 @@ class State:
         self._home = home
         self._stream = stream
 
-    # -- the tables themselves -----------------------------------------------------------------
-
-    async def format(self, session: Session) -> int:
-        """The format of the tables that are there, 0 for none.
-
-        Raises
-        ------
-        DatabaseError
-            They were made by a later version of pilotage.
-        """
-        if not await self._dialect.has_table(session, self._home, "pilotage_meta"):
-            return 0
-        found = int(
-            (await session.query(f"SELECT max(format) FROM {self._home}pilotage_meta"))[0][0]
-        )
-        if found > FORMAT:
-            raise DatabaseError(
-                f"pilotage's tables have format {found}, and this version knows {FORMAT}",
-                where=self._dialect.where,
-                state="nothing was changed",
-                next="use the version of pilotage that the last deploy used, or a later one",
-            )
-        return found
-
-    async def create(self, session: Session, present: int) -> None:
-        """Make the tables, or bring them from format ``present`` to ours; inside a transaction."""
-        if not present:
-            await self._script(session, _TABLES)
-            return
-        for number in range(present + 1, FORMAT + 1):
-            await self._script(session, _UPGRADES[number])
-            await session.execute(f"UPDATE {self._home}pilotage_meta SET format = {number}")
-
-    async def _script(self, session: Session, script: str) -> None:
-        dialect = self._dialect
-        text = script.format(
-            home=self._home, timestamp=dialect.timestamp, json=dialect.json, now=dialect.now
-        )
-        for statement in text.split(";\n"):
-            await session.execute(statement)
+    # -- the stream ----------------------------------------------------------------------------
 
     async def has_stream(self, session: Session) -> bool:
         """Whether the stream was made known."""

@@ -262,7 +262,8 @@ class SQLite(Dialect):
         """The greatest rowids of all tables."""
         total = 0
         for table in await self._tables(session):
-            total += await self.estimate(session, catalogue.quote(table)) or 1_000_000
+            rows = await self.estimate(session, catalogue.quote(table))
+            total += 1_000_000 if rows is None else rows
         return total
 
     # -- the catalogue ---------------------------------------------------------------------------
