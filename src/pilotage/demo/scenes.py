@@ -151,7 +151,7 @@ async def killed(stage: Stage) -> None:
     await stage.serves("v5")
     await stage.requests(BETWEEN)
     stage.narrator.say("Who knows that its owner is gone need not wait.")
-    await stage.run("lock", "release")
+    await stage.run("lock", "release", "--yes")
     await stage.switch("v5", "deploy", "--version", "v5")
     await stage.serves("v5")
     await stage.run("status")

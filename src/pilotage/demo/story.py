@@ -173,6 +173,7 @@ async def _finish(stage: Stage, began: float) -> dict[str, Any]:
         "ok": came and data_ok and failed == 0,
         "connections": CONNECTIONS,
         "rate": numbers.get("rate"),
+        "skew_resolution_ms": round(1000 / stage.rate, 2),
         "seconds": round(time.monotonic() - began, 1),
         "scenes": {
             name: all(outcome.ok for outcome in stage.outcomes if outcome.scene == name)
@@ -241,7 +242,7 @@ def _table(teller: Narrator, stage: Stage, result: dict[str, Any]) -> None:
             for name, key in (("median", "p50_ms"), ("99th percentile", "p99_ms"), ("worst", "max_ms"))
         ),
         *(
-            Row(f"two releases at once: {label}", _ms(skew))
+            Row(f"two releases at once: {label} (± {result['skew_resolution_ms']:g} ms)", _ms(skew))
             for label, skew in (result["skew_ms"] or {}).items()
         ),
         Row("completed deploys and rollbacks", str(result["deploys"])),
