@@ -81,7 +81,7 @@ def run_as_user(argv: list[str | Path], **options: object) -> subprocess.Popen[b
     if user is not None:
         entry = pwd.getpwnam(user)
         options |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    return subprocess.Popen(argv, preexec_fn=_die_with_parent, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(argv, preexec_fn=_die_with_parent, **options)  # noqa: PLW1509 # type: ignore[call-overload,no-any-return]
 
 
 def _die_with_parent() -> None:

@@ -18,7 +18,7 @@ from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, NotConve
 from pilotage.events import BackfillProgress, HalfRetried, Note
 from pilotage.migrate import sql
 from pilotage.migrate.attempts import Attempts, watched
-from pilotage.migrate.dialects.base import StatementError, Trouble
+from pilotage.migrate.dialects.base import StatementError, Trouble, Walk
 from pilotage.migrate.half import Work, failed, statements_of, where
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql import Batchable, Statement
@@ -32,11 +32,11 @@ _REPEAT_FACTOR = 10
 
 @dataclass(slots=True)
 class _Step:
-    """A statement of the section, its table's key and its estimated rows."""
+    """A statement of the section, how its table is walked (None: it limits itself), and its rows."""
 
     statement: Statement
     batch: Batchable
-    key: tuple[str, ...] = ()
+    walk: Walk | None = None
     estimate: int | None = None
 
 
@@ -132,7 +132,7 @@ class Backfill:
                 next="limit the statement itself: … WHERE … IN (SELECT … WHERE … LIMIT 5000); it is "
                 "repeated until it changes no row",
             )
-        step.key = key
+        step.walk = Walk(step.batch.table, key, step.batch.qualifier)
         step.estimate = await work.dialect.estimate(work.session, step.batch.table)
 
     # -- one pass ------------------------------------------------------------------------------
@@ -197,17 +197,15 @@ class Backfill:
         work, cursor = self._work, self._cursor
         session = work.session
         async with work.dialect.bounded(session, lock=attempts.lock, total=attempts.remaining):
-            if step.batch.kind == "repeat":
+            if step.walk is None:
                 changed = spanned = await session.execute(step.statement.text)
                 position = None
             else:
                 window = await work.dialect.window(
                     session,
-                    step.batch.table,
-                    step.key,
+                    step.walk,
                     cursor.position,
                     work.settings.batch_rows,
-                    step.batch.qualifier,
                 )
                 if window is None:
                     return None, 0

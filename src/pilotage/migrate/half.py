@@ -389,8 +389,9 @@ class HalfRun:
     def _failed(
         self, statement: Statement, error: StatementError, *, state: str, next: str = ""
     ) -> HalfFailed:
+        again = ""
         if error.trouble is Trouble.LOST:
-            next = next or "run the same command again: the row says whether it was committed"
+            again = "run the same command again: the row says whether it was committed"
             state = f"the connection was lost; {state}, unless it was committed at that moment"
         return failed(
             self._migration,
@@ -399,7 +400,7 @@ class HalfRun:
             error,
             title=f"{self._ref} failed",
             state=state,
-            next=next,
+            next=next or again,
         )
 
     def _nothing_applied(self, error: StatementError) -> DatabaseError:

@@ -326,15 +326,16 @@ class SqlSchema:
     async def _write_registration(
         self, state: State, session: Session, registration: Registration
     ) -> None:
-        for last in (False, True):
-            try:
-                async with session.transaction():
-                    await state.register(session, registration)
-                return
-            except StatementError as error:
-                # Two wrote the same instance at once: the row of the other is there now.
-                if last or error.trouble is not Trouble.DUPLICATE:
-                    raise
+        async def write() -> None:
+            async with session.transaction():
+                await state.register(session, registration)
+
+        try:
+            await write()
+        except StatementError as error:
+            if error.trouble is not Trouble.DUPLICATE:
+                raise
+            await write()  # two wrote the same instance at once: the other's row is there now
 
     async def deregister(self, instances: Iterable[str]) -> None:
         """Delete registrations."""

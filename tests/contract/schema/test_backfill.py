@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_every_row_is_changed_once_whatever_the_key(kit: Kit, table: str) -> Non
     events = asyncio.run(story())
     assert kit.execute("SELECT done, count(*) FROM t GROUP BY done") == [(1, 1234)]
     progress = [event for event in events if isinstance(event, BackfillProgress)]
-    steps = [b.rows - a.rows for a, b in zip(progress, progress[1:], strict=False)]
+    steps = [b.rows - a.rows for a, b in pairwise(progress)]
     assert max(steps) <= 100
     assert len(progress) >= 13
     assert progress[-1].rows == 1234

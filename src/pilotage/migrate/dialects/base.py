@@ -128,6 +128,16 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Walk:
+    """A table as an author wrote it, the columns (quoted) of the key to walk it by, and what stands
+    before them in a predicate: the table's alias or its bare name."""
+
+    table: str
+    key: tuple[str, ...]
+    qualifier: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The next batch of a walk over a table in the order of a key.
 
@@ -272,13 +282,7 @@ class Dialect(ABC):
 
     @abstractmethod
     async def window(
-        self,
-        session: Session,
-        table: str,
-        key: tuple[str, ...],
-        cursor: list[str] | None,
-        rows: int,
-        qualifier: str,
+        self, session: Session, walk: Walk, cursor: list[str] | None, rows: int
     ) -> Window | None:
         """The next batch of at most ``rows`` rows after ``cursor``; None at the end of the table."""
 

@@ -1,5 +1,7 @@
 """What PostgreSQL's catalogue says: of indexes left INVALID, of privileges, of what a half made."""
 
+# ruff: noqa: S608  (what is formatted in is our own text; names are values)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -120,7 +122,7 @@ def _index(effect: Effect) -> _Question:
 def _class(kinds: str) -> Callable[[Effect], _Question]:
     def question(effect: Effect) -> _Question:
         return (
-            f"SELECT true FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ({kinds})",  # noqa: S608
+            f"SELECT true FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ({kinds})",
             [_relation(effect, effect.name)],
         )
 
@@ -133,7 +135,7 @@ def _column(condition: str, columns: str = "true") -> Callable[[Effect], _Questi
         if "$3" in columns:
             values.append(effect.detail)
         return (
-            f"SELECT {columns} FROM pg_attribute a WHERE a.attrelid = to_regclass($1)"  # noqa: S608
+            f"SELECT {columns} FROM pg_attribute a WHERE a.attrelid = to_regclass($1)"
             f" AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped{condition}",
             values,
         )
@@ -187,7 +189,7 @@ def _function(effect: Effect) -> _Question:
 
 def _named(table: str, column: str) -> Callable[[Effect], _Question]:
     def question(effect: Effect) -> _Question:
-        return f"SELECT true FROM {table} WHERE {column} = $1", [effect.name]  # noqa: S608
+        return f"SELECT true FROM {table} WHERE {column} = $1", [effect.name]
 
     return question
 
@@ -219,6 +221,6 @@ def _same_modifier(wanted: str, found: str) -> bool:
     return _modifier(wanted) == _modifier(found)
 
 
-def _modifier(type: str) -> str:
-    inner = "".join(type[type.index("(") + 1 : type.index(")")].split())
+def _modifier(name: str) -> str:
+    inner = "".join(name[name.index("(") + 1 : name.index(")")].split())
     return inner.removesuffix(",0")

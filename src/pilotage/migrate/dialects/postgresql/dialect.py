@@ -15,9 +15,10 @@ from pilotage.migrate.dialects.base import (
     Session,
     StatementError,
     Trouble,
+    Walk,
     Window,
 )
-from pilotage.migrate.dialects.postgresql import catalogue, login, walk
+from pilotage.migrate.dialects.postgresql import catalogue, login, walking
 from pilotage.migrate.dialects.postgresql.address import parse
 from pilotage.migrate.dialects.postgresql.session import PostgresSession
 from pilotage.model import Session as SeenSession
@@ -295,28 +296,22 @@ class PostgreSQL(Dialect):
     # -- backfills -----------------------------------------------------------------------------
 
     async def key(self, session: Session, table: str) -> tuple[str, ...] | None:
-        """See `walk.key`."""
-        return await walk.key(session, table)
+        """See `walking.key`."""
+        return await walking.key(session, table)
 
     async def window(
-        self,
-        session: Session,
-        table: str,
-        key: tuple[str, ...],
-        cursor: list[str] | None,
-        rows: int,
-        qualifier: str,
+        self, session: Session, walk: Walk, cursor: list[str] | None, rows: int
     ) -> Window | None:
-        """See `walk.window`."""
-        return await walk.window(session, table, key, cursor, rows, qualifier)
+        """See `walking.window`."""
+        return await walking.window(session, walk, cursor, rows)
 
     async def estimate(self, session: Session, table: str) -> int | None:
-        """See `walk.estimate`."""
-        return await walk.estimate(session, table)
+        """See `walking.estimate`."""
+        return await walking.estimate(session, table)
 
     async def total_rows(self, session: Session) -> int:
-        """See `walk.total_rows`."""
-        return await walk.total_rows(session)
+        """See `walking.total_rows`."""
+        return await walking.total_rows(session)
 
     # -- the catalogue -------------------------------------------------------------------------
 

@@ -67,12 +67,12 @@ async def _column(session: Session, effect: Effect) -> bool:
     )
     if not rows:
         return not effect.present
-    type, not_null, default = rows[0]
+    written, not_null, default = rows[0]
     there = {
         "column": True,
         "not_null": bool(not_null),
         "default": default is not None,
-        "column_type": type.casefold().split() == effect.detail.casefold().split(),
+        "column_type": written.casefold().split() == effect.detail.casefold().split(),
     }[effect.kind]
     return there is effect.present
 

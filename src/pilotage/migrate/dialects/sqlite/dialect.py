@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from pilotage.errors import DatabaseUnavailable
-from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Window
+from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Walk, Window
 from pilotage.migrate.dialects.sqlite import catalogue
 from pilotage.migrate.dialects.sqlite.session import SqliteSession
 from pilotage.model import Session as SeenSession
@@ -227,25 +227,19 @@ class SQLite(Dialect):
         return tuple(catalogue.quote(column) for _, column in keys)
 
     async def window(
-        self,
-        session: Session,
-        table: str,
-        key: tuple[str, ...],
-        cursor: list[str] | None,
-        rows: int,
-        qualifier: str,
+        self, session: Session, walk: Walk, cursor: list[str] | None, rows: int
     ) -> Window | None:
         """The batch after ``cursor``, whose values are SQL literals."""
-        columns = ", ".join(key)
+        columns = ", ".join(walk.key)
         where = f" WHERE ({columns}) > ({', '.join(cursor)})" if cursor else ""
         found = await session.query(
-            f"SELECT {', '.join(f'quote({column})' for column in key)} FROM {table}{where}"  # noqa: S608
+            f"SELECT {', '.join(f'quote({column})' for column in walk.key)} FROM {walk.table}{where}"  # noqa: S608
             f" ORDER BY {columns} LIMIT {int(rows)}"
         )
         if not found:
             return None
         last = list(found[-1])
-        names = ", ".join(f"{qualifier}.{column}" for column in key)
+        names = ", ".join(f"{walk.qualifier}.{column}" for column in walk.key)
         predicate = f"({names}) <= ({', '.join(last)})"
         if cursor:
             predicate = f"({names}) > ({', '.join(cursor)}) AND {predicate}"

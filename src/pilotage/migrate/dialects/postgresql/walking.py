@@ -4,9 +4,11 @@ The cursor holds the key's values as text and lives in the database between batc
 back the same in any session: `to_jsonb` writes times, numbers and enums the same way everywhere.
 """
 
+# ruff: noqa: S608  (what is formatted in is quoted by the server, or as the author wrote it)
+
 from __future__ import annotations
 
-from pilotage.migrate.dialects.base import Session, Window
+from pilotage.migrate.dialects.base import Session, Walk, Window
 
 ADDRESS = "ctid"
 _COUNT_BELOW = 64 * 1024 * 1024  # bytes: a table this small is counted in well under a second
@@ -38,29 +40,24 @@ async def key(session: Session, table: str) -> tuple[str, ...] | None:
 
 
 async def window(
-    session: Session,
-    table: str,
-    key: tuple[str, ...],
-    cursor: list[str] | None,
-    rows: int,
-    qualifier: str,
+    session: Session, walk: Walk, cursor: list[str] | None, rows: int
 ) -> Window | None:
     """The batch after ``cursor``: everything up to the ``rows``-th key beyond it."""
-    if key == (ADDRESS,):
-        return await _pages(session, table, cursor, rows, qualifier)
-    types = await _types(session, table, key)
-    columns = ", ".join(key)
-    where = f" WHERE {_compare(key, types, '>', cursor)}" if cursor else ""
-    texts = ", ".join(f"to_jsonb({column}) #>> '{{}}'" for column in key)
+    if walk.key == (ADDRESS,):
+        return await _pages(session, walk, cursor, rows)
+    types = await _types(session, walk)
+    columns = ", ".join(walk.key)
+    where = f" WHERE {_compare(walk.key, types, '>', cursor)}" if cursor else ""
+    texts = ", ".join(f"to_jsonb({column}) #>> '{{}}'" for column in walk.key)
     bound = await session.query(
-        f"SELECT count(*) OVER (), {texts} FROM (SELECT {columns} FROM {table}{where}"  # noqa: S608
+        f"SELECT count(*) OVER (), {texts} FROM (SELECT {columns} FROM {walk.table}{where}"
         f" ORDER BY {columns} LIMIT {int(rows)}) AS w"
-        f" ORDER BY {', '.join(f'{column} DESC' for column in key)} LIMIT 1"
+        f" ORDER BY {', '.join(f'{column} DESC' for column in walk.key)} LIMIT 1"
     )
     if not bound:
         return None
     spanned, *last = bound[0]
-    names = tuple(f"{qualifier}.{column}" for column in key)
+    names = tuple(f"{walk.qualifier}.{column}" for column in walk.key)
     ends = [_compare(names, types, "<=", last)]
     if cursor:
         ends.insert(0, _compare(names, types, ">", cursor))
@@ -68,32 +65,33 @@ async def window(
 
 
 async def _pages(
-    session: Session, table: str, cursor: list[str] | None, rows: int, qualifier: str
+    session: Session, walk: Walk, cursor: list[str] | None, rows: int
 ) -> Window | None:
     # A TID range scan reads in physical order from the cursor on, without a sort.
     after = f"ctid > '{cursor[0] if cursor else '(0,0)'}'::tid"
     bound = await session.query(
-        f"SELECT max(ctid)::text, count(*) FROM"  # noqa: S608
-        f" (SELECT ctid FROM {table} WHERE {after} LIMIT {int(rows)}) AS w"
+        f"SELECT max(ctid)::text, count(*) FROM"
+        f" (SELECT ctid FROM {walk.table} WHERE {after} LIMIT {int(rows)}) AS w"
     )
     last, spanned = bound[0]
     if last is None:
         return None
-    return Window(f"{qualifier}.{after} AND {qualifier}.ctid <= '{last}'::tid", [last], spanned)
+    name = walk.qualifier
+    return Window(f"{name}.{after} AND {name}.ctid <= '{last}'::tid", [last], spanned)
 
 
-async def _types(session: Session, table: str, key: tuple[str, ...]) -> list[str]:
+async def _types(session: Session, walk: Walk) -> list[str]:
     rows = await session.query(
         "SELECT quote_ident(attname), format_type(atttypid, atttypmod) FROM pg_attribute"
         " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
-        table,
+        walk.table,
     )
     found: dict[str, str] = dict(rows)
-    return [found[column] for column in key]
+    return [found[column] for column in walk.key]
 
 
 def _compare(key: tuple[str, ...], types: list[str], operator: str, values: list[str]) -> str:
-    literals = [f"{_literal(value)}::{type}" for value, type in zip(values, types, strict=True)]
+    literals = [f"{_literal(value)}::{name}" for value, name in zip(values, types, strict=True)]
     if len(key) == 1:
         return f"{key[0]} {operator} {literals[0]}"
     return f"({', '.join(key)}) {operator} ({', '.join(literals)})"
@@ -120,7 +118,7 @@ async def estimate(session: Session, table: str) -> int | None:
         # Scaled by how the table grew since it was analysed, as the planner does it.
         return round(float(tuples) / float(pages) * max(float(size) / 8192, 1.0))
     if size <= _COUNT_BELOW:
-        return int((await session.query(f"SELECT count(*) FROM {table}"))[0][0])  # noqa: S608
+        return int((await session.query(f"SELECT count(*) FROM {table}"))[0][0])
     return None
 
 
