@@ -27,7 +27,7 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
     from pilotage.cli.running import run
     from pilotage.observe import observe
     from pilotage.plan import plan_deploy
-    from pilotage.wiring import Use, goal_of
+    from pilotage.wiring import Use, findings, goal_of
 
     async def main() -> bool:
         async with opened(settings, warnings(settings), use=Use.PLAN, version=revision) as project:
@@ -36,10 +36,13 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
             goal = await goal_of(project, found.sha, observed, again=again)
             now = await project.world.store.now()
             plan = plan_deploy(observed, goal, now=now, again=again)
+            hazards = (
+                () if observed.schema.fresh else findings(project, goal.migrations, observed.schema)
+            )
             if settings.as_json:
-                print_json(to_json(project, found, plan), settings, pretty=True)
+                print_json(to_json(project, found, plan, hazards), settings, pretty=True)
             else:
-                print_page(page(project, found, plan), settings)
+                print_page(page(project, found, plan, hazards), settings)
             return bool(plan.refusals) or plan.verb == "return"
 
     if run(main()):

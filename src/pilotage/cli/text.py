@@ -139,7 +139,7 @@ def block(mark: str, error: PilotageError) -> list[str]:
     """
     first, *more = error.what.splitlines() or [""]
     lines = wrapped(f"{bad(mark)} {heading(first)}", indent=2, first="")
-    lines += [f"  {line}" for line in more]
+    lines += [f"  {line}".rstrip() for line in more]
     key = getattr(error, "key", "")
     parts = (("where", error.where), ("key", key), ("state", error.state), ("next", error.next))
     for name, body in parts:
@@ -147,7 +147,7 @@ def block(mark: str, error: PilotageError) -> list[str]:
             label = f"  {dim(name.ljust(5))}  "
             first, *more = body.splitlines()
             lines += wrapped(first, indent=9, first=label)
-            lines += [f"         {line}" for line in more]
+            lines += [f"         {line}".rstrip() for line in more]
     return lines
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pilotage.wiring.console import console_job
 from pilotage.wiring.goals import (
     contract_goal,
+    findings,
     goal_of,
     release_before,
     rollback_goal,
@@ -28,6 +29,7 @@ __all__ = [
     "console_job",
     "contract_goal",
     "find_release",
+    "findings",
     "goal_of",
     "open_project",
     "release_before",

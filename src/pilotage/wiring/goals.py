@@ -7,8 +7,9 @@ before anything is touched.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pilotage.errors import PilotageError, UsageError
+from pilotage.errors import MigrationFileError, PilotageError, UsageError
 from pilotage.events import Note
 from pilotage.migrate.migration import Migrations
 from pilotage.model import Observed, Release, SchemaView, release_id
@@ -16,6 +17,9 @@ from pilotage.plan import Goal, current
 from pilotage.plan.halves import held_refs
 from pilotage.plan.verbs import deploy_spec
 from pilotage.wiring.project import Project, Use
+
+if TYPE_CHECKING:
+    from pilotage.hazards import Finding
 
 
 async def goal_of(project: Project, sha: str, observed: Observed, *, again: bool = False) -> Goal:
@@ -128,16 +132,31 @@ async def migrations_of(project: Project, sha: str) -> Migrations:
     """
     if project.dialect is None or project.config.migrations is None:
         return Migrations()
-    if project.use is Use.ACT or project.source.has_checkout(sha):
-        return load(project, await project.source.checkout(sha))
     folder = project.config.migrations.folder
+    if project.use is Use.ACT or project.source.has_checkout(sha):
+        files = read_folder(await project.source.checkout(sha) / folder)
+    else:
+        files = await project.source.read_folder(sha, folder)
+    if files is None and project.config.file.migrations is None:
+        return Migrations()  # a database without migrations of ours, and nobody named a folder
+    if files is None:
+        raise MigrationFileError(
+            f"release {release_id(sha)} has no folder of migrations",
+            where=folder,
+            state="nothing was touched",
+            next="commit one (`pilotage migrate new NAME` makes it), or correct `migrations: {path: …}`",
+        )
     from pilotage.migrate.loader import load_files
 
-    files = await project.source.read_folder(sha, folder)
-    if files is None:
-        return load(project, project.config.root / "no such folder")
     shown = {Path(folder) / name: data for name, data in files.items()}
     return load_files(shown, dialect=project.dialect)
+
+
+def read_folder(folder: Path) -> dict[str, bytes] | None:
+    """The migration files of a folder, by name; None when there is no such folder."""
+    if not folder.is_dir():
+        return None
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".sql" and p.is_file()}
 
 
 def load(project: Project, root: Path) -> Migrations:
@@ -154,16 +173,41 @@ def load(project: Project, root: Path) -> Migrations:
 
 
 def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
-    """Refuse files that must not be applied as they are: edited, renamed, contract work in expand.
+    """Refuse files that must not be applied as they are: edited, renamed, out of order, contract work
+    in an expand half.
 
     Raises
     ------
     MigrationFileError
         Names the file, the line, and the split to make.
     """
+    if project.dialect is None:
+        return
+    from pilotage.hazards import Severity, as_error
     from pilotage.migrate.history import check_applied
 
     check_applied(view, migrations)
+    for finding in findings(project, migrations, view):
+        if finding.severity is Severity.ERROR:
+            raise as_error(finding)
+
+
+def findings(project: Project, migrations: Migrations, view: SchemaView) -> tuple[Finding, ...]:
+    """What the hazard linter finds in the halves that are pending."""
+    if project.dialect is None:
+        return ()
+    from pilotage.hazards import check_all, out_of_order
+
+    applied = view.applied
+    pending = {
+        ref for migration in migrations for ref in migration.halves() if not applied.has(ref)
+    }
+    if not pending:
+        return ()
+    return (
+        *out_of_order(migrations, applied),
+        *check_all(migrations, dialect=project.dialect, only=pending),
+    )
 
 
 async def _before(

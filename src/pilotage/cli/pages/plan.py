@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pilotage.cli import text
+from pilotage.hazards import Finding
 from pilotage.migrate.migration import Migration, Section
 from pilotage.model import Half, HalfRef
 from pilotage.plan import Plan
@@ -27,7 +28,9 @@ from pilotage.wiring import Project
 _STATEMENTS = 6
 
 
-def page(project: Project, revision: Revision, plan: Plan) -> Iterator[str]:
+def page(
+    project: Project, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
+) -> Iterator[str]:
     """The plan for a person."""
     yield from _title(project, revision, plan)
     for refusal in plan.refusals:
@@ -39,6 +42,7 @@ def page(project: Project, revision: Revision, plan: Plan) -> Iterator[str]:
             yield f"  {text.good('✓')} nothing to do: what is, is what is wanted"
         return
     yield from _migrations(project, plan)
+    yield from _hazards(hazards)
     yield from _steps(plan)
     yield from _failures(plan)
     yield from _no_return(plan)
@@ -141,6 +145,16 @@ def _half(
         for line in _summary(migration.verify, project.dialect):
             yield f"    {name:<9} {line}  {text.dim('must return no row')}"
             name = ""
+
+
+def _hazards(findings: Sequence[Finding]) -> Iterator[str]:
+    if not findings:
+        return
+    yield from ("", text.heading("Hazards"))
+    for finding in findings:
+        mark = text.warn("!")
+        yield from text.wrapped(finding.message, indent=4, first=f"  {mark} ")
+        yield text.dim(f"    {finding.where}, {finding.rule} ({finding.class_})")
 
 
 def _when(project: Project, migration: Migration) -> str:
@@ -272,7 +286,9 @@ def _held(plan: Plan) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------
 
 
-def to_json(project: Project, revision: Revision, plan: Plan) -> dict[str, Any]:
+def to_json(
+    project: Project, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
+) -> dict[str, Any]:
     """What ``plan --json`` prints."""
     return {
         "service": project.service,
@@ -297,6 +313,7 @@ def to_json(project: Project, revision: Revision, plan: Plan) -> dict[str, Any]:
             if (migration := plan.migrations.get(ref.version)) is not None
             and (section := migration.section(ref.half)) is not None
         ],
+        "hazards": [finding.to_json() for finding in hazards],
         "backfills": [s.version for s in plan.steps if isinstance(s, Backfill)],
         "phases": {name: list(ends) for name, ends in phases_of(plan.steps).items()},
     }

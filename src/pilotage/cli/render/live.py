@@ -158,7 +158,7 @@ class _View:
             mark = "↯" if number == plan.point_of_no_return else "·"
             yield _row(Text(mark, style="dim"), Text(step.describe(), style="dim"), Text())
         if len(coming) > _AHEAD:
-            yield Text(f"  · and {plural(len(coming) - _AHEAD, 'step')} more", style="dim")
+            yield Text(f"  · and {len(coming) - _AHEAD} more", style="dim")
 
 
 def _title(event: events.Planned) -> Text:

@@ -65,6 +65,8 @@ def is_warning(event: Event) -> bool:
 
 def backfill(event: events.BackfillProgress) -> str:
     """How far a backfill is."""
+    if event.fraction == 1.0:
+        return f"{event.version}: {plural(event.rows, 'row')} changed"
     share = f"{event.fraction:.0%}, " if event.fraction is not None else ""
     eta = f", {seconds(event.eta)} left" if event.eta is not None else ""
     return f"{event.version}: {share}{count(event.rows)} rows, {count(round(event.rate))}/s{eta}"
