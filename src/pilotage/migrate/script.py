@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pilotage.migrate import sql
-from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Window
+from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Walk, Window
 from pilotage.migrate.dialects.spelling import Spelling, spelling
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.settings import RunnerSettings
@@ -55,7 +55,7 @@ async def first_windows(
             key = await dialect.key(session, batch.table)
             if key is not None:
                 found[statement.text] = await dialect.window(
-                    session, batch.table, key, None, settings.batch_rows, batch.qualifier
+                    session, Walk(batch.table, key, batch.qualifier), None, settings.batch_rows
                 )
         except StatementError:
             continue  # the expand half makes the table, or the column that it is walked by
