@@ -32,11 +32,16 @@ def main() -> int:
         parser.error(wanting)
     from pilotage.demo.story import Options
     from pilotage.demo.story import main as play
+    from pilotage.errors import PilotageError
 
     options = Options(json=given.json, keep=given.keep)
     if given.rate is not None:
         options = Options(json=given.json, keep=given.keep, rate=given.rate)
-    return play(options)
+    try:
+        return play(options)
+    except PilotageError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
 
 
 if __name__ == "__main__":

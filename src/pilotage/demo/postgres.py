@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg import sql
+from pilotage.errors import DatabaseUnavailable
 
 ROLE = "shop"
 PATIENCE = 60  # seconds for pg_ctl
@@ -56,7 +55,7 @@ def start(folder: Path) -> Postgres:
 
     Raises
     ------
-    RuntimeError
+    DatabaseUnavailable
         It does not start; has the last lines of its log.
     """
     with warnings.catch_warnings():
@@ -66,37 +65,46 @@ def start(folder: Path) -> Postgres:
     data.mkdir()
     cluster: Any = PostgresServer(data, cleanup_mode=None)
     cluster.ensure_pgdata_inited()
-    # From elsewhere nobody comes in without the password; the socket lies in a folder that only the
-    # server's own user can enter.
-    (data / "pg_hba.conf").write_text(
-        "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-    )
+    (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     settings = {
         "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": str(data),
+        "unix_socket_directories": "",  # the path of a socket may have 107 bytes, and folders nest
         "shared_buffers": "256MB",
         "log_lock_waits": "on",
     }
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    password = secrets.token_urlsafe(12)
+    _create_role(cluster, data, password)
     log = data / "log"
     for _ in range(5):  # the port may be taken between our look and the server's
         port = free_port()
-        options = f"-p {port}"
         with suppress(subprocess.SubprocessError):
             _pg_ctl(
                 cluster.bin_path,
                 cluster.system_user,
-                *("-D", str(data), "-l", str(log), "-o", options, "-w", "start"),
+                *("-D", str(data), "-l", str(log), "-o", f"-p {port}", "-w", "start"),
             )
-            break
-    else:
-        raise RuntimeError(f"PostgreSQL does not start:\n{log.read_text()[-2000:]}")
-    password = secrets.token_urlsafe(12)
-    with psycopg.connect(host=str(data), port=port, user="postgres", dbname="postgres") as admin:
-        create = "CREATE ROLE {} LOGIN CREATEDB PASSWORD {}"
-        admin.execute(sql.SQL(create).format(sql.Identifier(ROLE), sql.Literal(password)))
-    return Postgres(data, port, password, cluster.bin_path, cluster.system_user)
+            return Postgres(data, port, password, cluster.bin_path, cluster.system_user)
+    said = log.read_text().splitlines()[-5:] if log.exists() else []
+    raise DatabaseUnavailable("\n".join(("PostgreSQL does not start", *said)), where=str(data))
+
+
+def _create_role(cluster: Any, data: Path, password: str) -> None:
+    """In single-user mode: there is no moment in which anybody can come in without a password."""
+    create = f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'"
+    done = subprocess.run(
+        [cluster.bin_path / "postgres", "--single", "-D", data, "postgres"],
+        user=cluster.system_user,
+        cwd="/",
+        input=f"{create}\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise DatabaseUnavailable("PostgreSQL's single-user mode failed", where=str(data))
 
 
 def _pg_ctl(programs: Path, os_user: str | None, *arguments: str) -> None:
