@@ -97,7 +97,7 @@ def parse(rendered: Rendered, shown: str, *, may_be_empty: bool = False) -> Bloc
     reader = YAML(typ="safe", pure=True)
     reader.composer.warn_double_anchors = False
     try:
-        node = reader.compose(rendered.text)
+        node = _first(reader, rendered.text)
     except MarkedYAMLError as error:
         raise _syntax(error, rendered, shown) from error
     except YAMLError as error:
@@ -116,6 +116,15 @@ def parse(rendered: Rendered, shown: str, *, may_be_empty: bool = False) -> Bloc
     value = _Builder(rendered, shown).build(node, "")
     assert isinstance(value, Block)
     return value
+
+
+def _first(reader: YAML, text: str) -> Node | None:
+    """The first document, as Ruby's ``YAML.load`` takes it."""
+    documents = reader.compose_all(text)
+    try:
+        return next(documents, None)
+    finally:
+        documents.close()
 
 
 def _syntax(error: MarkedYAMLError, rendered: Rendered, shown: str) -> ConfigError:

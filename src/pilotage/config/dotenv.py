@@ -70,7 +70,8 @@ class Entry:
     def _text(self) -> str:
         text = self.raw
         if self.quote == '"':
-            text = text.replace("\\n", "\n").replace("\\r", "\r")
+            # dotenv 3 keeps `\\n` as two characters; a line break is written as one.
+            text = text.replace("\\n", "\\\\n").replace("\\r", "\\\\r")
         return _ESCAPED.sub(r"\1", text)
 
     def evaluate(self, lookup: Callable[[str], str], run: Callable[[str], str]) -> str:

@@ -94,7 +94,7 @@ def _path(root: Path, written: str) -> Path:
 def _image(file: File) -> str | None:
     """Kamal names the image after the service where the registry is its own, local one."""
     server = file.registry.server if file.registry else None
-    if file.image is None and server and server.startswith("localhost"):
+    if file.image is None and server and server.startswith("localhost:"):
         return file.service
     return file.image
 
@@ -134,16 +134,7 @@ def proxy_of(file: File, data: Block, name: str) -> Proxy:
     root = data.get("proxy")
     if not isinstance(root, Block):
         return section.proxy
-    base = Block(root.mark)
-    names = {"host", "hosts"} & own.keys()
-    prefixes = {"path_prefix", "path_prefixes"} & own.keys()
-    for key, value in root.items():
-        if (names and key in {"host", "hosts"}) or (
-            prefixes and key in {"path_prefix", "path_prefixes"}
-        ):
-            continue
-        base.put(key, value, root.marks[key])
-    return Proxy.model_validate(merge(base, own))
+    return Proxy.model_validate(merge(root, own))
 
 
 def _role(name: str, section: RoleSection, file: File, proxy: Proxy) -> RoleConfig:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pilotage.config.document import Block
 from pilotage.config.resolve import has_traffic, proxy_of
 from pilotage.config.schema.file import File
-from pilotage.config.schema.kamal import Certificate, Proxy, Registry
+from pilotage.config.schema.kamal import Certificate, Proxy, ProxyRun, Registry
 from pilotage.config.validate import did_you_mean, mark_of
 from pilotage.errors import ConfigError
 
@@ -20,7 +21,7 @@ _RESERVED_LABELS = ("destination", "role", "service")
 _PLACES = ("host", "hosts", "role", "roles", "tag", "tags")
 KAMAL_COMMANDS = frozenset(
     "accessory app audit build config deploy details docs help init lock proxy prune redeploy "  # noqa: SIM905
-    "registry remove rollback secrets server setup tree upgrade version".split()
+    "registry remove rollback secrets server setup upgrade version".split()
 )
 
 
@@ -51,8 +52,7 @@ class _Rules:
 
     def _error(self, what: str, *path: str | int, next: str = "") -> ConfigError:
         mark = mark_of(self._data, *path)
-        key = mark.path or ".".join(str(step) for step in path)
-        return ConfigError(what, where=str(mark), key=key, next=next)
+        return ConfigError(what, where=str(mark), key=mark.path, next=next)
 
     # ------------------------------------------------------------------ the file as a whole
 
@@ -67,6 +67,11 @@ class _Rules:
         if not _SERVICE.fullmatch(file.service):
             raise self._error(
                 f"`service` may have letters, digits, - and _ only, not {file.service!r}", "service"
+            )
+        if file.minimum_version and not re.match(r"\d+(\.\w+)*$", file.minimum_version):
+            raise self._error(
+                f"`minimum_version` should be a version, not {file.minimum_version!r}",
+                "minimum_version",
             )
         if file.minimum_version and _version(file.minimum_version) > KAMAL:
             raise self._error(
@@ -98,10 +103,10 @@ class _Rules:
             return
         local_registry = _is_local(file.registry)
         if not file.image and not local_registry:
-            raise self._error(f"`image` is required for `target: {file.target}`", "target")
+            raise self._error(f"`image` is required for `target: {file.target}`", "image")
         if file.target == "docker":
             if file.registry is None:
-                raise self._error("`registry` is required for `target: docker`", "target")
+                raise self._error("`registry` is required for `target: docker`", "registry")
             if not file.servers and "servers" not in file.model_fields_set and not file.accessories:
                 raise self._error("neither `servers` nor `accessories` are given", "servers")
         if file.registry:
@@ -120,6 +125,7 @@ class _Rules:
     def roles(self) -> None:
         file = self._file
         for name, role in file.servers.items():
+            self._options(role.options, "servers", name, "options")
             if role.env.tags:
                 raise self._error(
                     "`tags` are allowed in the root's `env` only", "servers", name, "env", "tags"
@@ -155,6 +161,15 @@ class _Rules:
                     next="add hosts, or set `allow_empty_roles: true`",
                 )
 
+    def _options(self, options: dict[str, Any], *path: str) -> None:
+        if "restart" in options:
+            raise self._error(
+                "`restart` may not be set: a container that is to run is restarted unless it was "
+                "stopped",
+                *path,
+                "restart",
+            )
+
     def _labels(self, labels: dict[str, str], *path: str) -> None:
         for label in _RESERVED_LABELS:
             if label in labels:
@@ -165,6 +180,7 @@ class _Rules:
     def proxies(self) -> None:
         file = self._file
         taken: dict[str, str] = {}
+        runs: dict[str, tuple[str, ProxyRun]] = {}
         self._proxy(file.proxy, "proxy")
         for name in file.servers:
             section = file.servers[name].proxy
@@ -173,6 +189,7 @@ class _Rules:
             if not has_traffic(file, name):
                 continue
             proxy = proxy_of(file, self._data, name)
+            self._runs(name, proxy, runs)
             hosts = file.servers[name].hosts
             if proxy.ssl is True and len(hosts) > 1:
                 raise self._error(
@@ -192,6 +209,22 @@ class _Rules:
                     )
                 taken[host] = name
 
+    def _runs(self, name: str, proxy: Proxy, runs: dict[str, tuple[str, ProxyRun]]) -> None:
+        """A host has one proxy, so its roles may not want it run in two ways."""
+        if "run" not in proxy.model_fields_set:
+            return
+        for host, _ in self._file.servers[name].hosts:
+            other, run = runs.setdefault(host, (name, proxy.run))
+            if run != proxy.run:
+                raise self._error(
+                    f"the roles `{other}` and `{name}` share the host {host} and differ in "
+                    "`proxy.run`",
+                    "servers",
+                    name,
+                    "proxy",
+                    "run",
+                )
+
     def _proxy(self, proxy: Proxy, *path: str) -> None:
         where = ".".join(path)
         if proxy.ssl and not proxy.host and not proxy.hosts:
@@ -199,6 +232,14 @@ class _Rules:
         if {"host", "hosts"} <= proxy.model_fields_set:
             raise self._error(
                 f"`{where}` has `host` and `hosts`; write one of them", *path, "hosts"
+            )
+        run = proxy.run
+        if not run.publish and (run.http_port or run.https_port or run.bind_ips):
+            raise self._error(
+                f"`{where}.run.publish` is false: then http_port, https_port and bind_ips mean nothing",
+                *path,
+                "run",
+                "publish",
             )
         if isinstance(proxy.ssl, Certificate):
             pem, key = proxy.ssl.certificate_pem, proxy.ssl.private_key_pem
@@ -217,6 +258,7 @@ class _Rules:
             raise self._error(
                 "`builder.arch` is required",
                 "builder",
+                "arch",
                 next="add `builder: {arch: amd64}`, or arm64, or both",
             )
         if not builder.local and not builder.remote:
@@ -250,6 +292,14 @@ class _Rules:
                         name,
                         *given,
                     )
+            self._options(accessory.options, "accessories", name, "options")
+            if accessory.proxy is True:
+                raise self._error(
+                    f"`accessories.{name}.proxy` should be a mapping of keys to values",
+                    "accessories",
+                    name,
+                    "proxy",
+                )
             self._labels(accessory.labels, "accessories", name, "labels")
             if accessory.env.tags:
                 raise self._error(
@@ -320,8 +370,8 @@ class _Rules:
 
 def _is_local(registry: Registry | None) -> bool:
     server = registry.server if registry else None
-    return bool(server and re.match(r"localhost(:|$)", server))
+    return bool(server and server.startswith("localhost:"))
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text))
+    return tuple(int(part) for part in re.findall(r"\d+", text))[:3]

@@ -67,10 +67,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def mark_of(data: Block, *path: str | int) -> Mark:
-    """Where a key is written, or the nearest key above it that is."""
+    """Where a key is written, or the nearest key above it that is; its ``path`` is the key's own."""
     mark = data.mark
     here: Any = data
-    for step in path:
+    for depth, step in enumerate(path):
         if isinstance(here, Block) and step in here:
             mark = here.marks[str(step)]
             here = here[str(step)]
@@ -78,7 +78,8 @@ def mark_of(data: Block, *path: str | int) -> Mark:
             mark = here.marks[step]
             here = here[step]
         elif not (isinstance(step, str) and step.startswith(BRANCH)):
-            break
+            rest = [str(name) for name in path[depth:] if not str(name).startswith(BRANCH)]
+            return mark._replace(path=".".join([mark.path, *rest] if mark.path else rest))
     return mark
 
 
@@ -112,8 +113,6 @@ def _error(data: Block, detail: ErrorDetails) -> ConfigError:
     path = mark.path
     if detail["type"] == "extra_forbidden":
         return _unknown(data, location, mark)
-    if detail["type"] == "missing":
-        path = f"{path}.{location[-1]}" if path else str(location[-1])
     what = _WORDS.get(detail["type"], detail["msg"])
     if detail["type"] == "literal_error":
         what = f"should be one of {context['expected'].replace(' or ', ', ')}"

@@ -363,6 +363,8 @@ class _Undecided:
 def _as_text(value: Any, line: int) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, _Undecided):
+        return NotRun(value.text)
     try:
         return to_s(value)
     except TypeError as error:

@@ -13,7 +13,7 @@ from enum import Enum
 
 from pilotage.config.erb.nodes import Unsupported
 
-_TAG = re.compile(r"<%%|%%>|<%(?P<open>[-=#]?)")
+_TAG = re.compile(r"<%%|<%(?P<open>[-=#]?)")
 _END = re.compile(r"(?<!%)(?P<trim>-?)%>")
 _BLOCK_SCALAR = re.compile(r"(?:^|[\s:-])[|>][+-]?\d?[+-]?\s*(?:#.*)?$")
 
@@ -52,8 +52,8 @@ def scan(template: str) -> Iterator[Part]:
         comments.feed(before)
         text += before
         line = template.count("\n", 0, found.start()) + 1
-        if found[0] in {"<%%", "%%>"}:
-            text += found[0].replace("%%", "%")
+        if found[0] == "<%%":
+            text += "<%"
             comments.feed(found[0])
             position = found.end()
             continue

@@ -87,6 +87,14 @@ def _one_or_more(value: Any) -> Any:
     return value if isinstance(value, (list, tuple)) else [value]
 
 
+def _limit(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return str(value)
+    if isinstance(value, str) and value.rstrip("%").isdecimal() and int(value.rstrip("%")) >= 1:
+        return value
+    raise wrong("should be a number of hosts, 1 or more, or a percentage such as 25%")
+
+
 def _one(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         if len(value) == 1:
@@ -102,6 +110,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, BeforeValidator(_share)]
 Texts = tuple[Text, ...]
 Credential = Annotated[Text | tuple[Text], BeforeValidator(_one)]  # a text, or a secret's name
+HostLimit = Annotated[str, BeforeValidator(_limit)]  # "3" or "25%"
 OneOrMore = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
 Labels = dict[str, Text]
 Option = Annotated[Any, BeforeValidator(_flat)]

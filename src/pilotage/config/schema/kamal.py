@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pilotage.config.schema.base import (
     FLAG,
@@ -14,6 +14,7 @@ from pilotage.config.schema.base import (
     TEXT_OR_SECTION,
     Credential,
     Flag,
+    HostLimit,
     Labels,
     OneOrMore,
     Options,
@@ -24,7 +25,10 @@ from pilotage.config.schema.base import (
     Whole,
 )
 
-Tags = dict[Text, OneOrMore]
+LogLevel = Annotated[
+    Literal["debug", "info", "warn", "error", "fatal", "unknown"],
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+]
 
 
 class Env(Section):
@@ -236,7 +240,9 @@ class Ssh(Section):
     port: Text = Field(default="22", description="The port.")
     proxy: Text | None = Field(default=None, description="A jump host.")
     proxy_command: Text | None = Field(default=None, description="A command that connects.")
-    log_level: Text = Field(default="fatal", description="How much SSH says.")
+    log_level: LogLevel = Field(
+        default="fatal", description="How much SSH says: debug, info, warn, error, fatal."
+    )
     keys_only: Flag = Field(default=False, description="Offer the keys named here alone.")
     keys: Texts = Field(default=(), description="Files of private keys.")
     key_data: Texts = Field(default=(), description="Secrets that hold private keys.")
@@ -258,6 +264,6 @@ class Sshkit(Section):
 class Boot(Section):
     """How many hosts start at a time."""
 
-    limit: Text | None = Field(default=None, description="A number of hosts, or a percentage.")
+    limit: HostLimit | None = Field(default=None, description="A number of hosts, or a percentage.")
     wait: Seconds = Field(default=0.0, description="Time between two groups.")
     parallel_roles: Flag = Field(default=False, description="Start the roles of a host at once.")

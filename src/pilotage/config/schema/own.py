@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from pilotage.config.schema.base import (
+    HostLimit,
     OneOrMore,
     Seconds,
     Section,
@@ -15,15 +16,6 @@ from pilotage.config.schema.base import (
     Whole,
     wrong,
 )
-
-
-def _limit(value: object) -> object:
-    """A number of hosts, or a share of them as ``25%``."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return str(value)
-    if isinstance(value, str) and value.rstrip("%").isdecimal() and int(value.rstrip("%")) >= 1:
-        return value
-    raise wrong("should be a number of hosts, 1 or more, or a percentage such as 25%")
 
 
 def _ratio(value: object) -> object:
@@ -38,7 +30,7 @@ class Rollout(Section):
     strategy: Literal["fleet", "rolling"] = Field(
         default="fleet", description="All instances, then one switch; or group by group."
     )
-    limit: Annotated[str, BeforeValidator(_limit)] | None = Field(
+    limit: HostLimit | None = Field(
         default=None, description="Hosts handled at once: a number, or a percentage."
     )
     wait: Seconds = Field(default=0.0, description="Time between two groups.")
