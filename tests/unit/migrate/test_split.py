@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage.migrate.sql import SqlError, grammar, split
@@ -92,7 +92,7 @@ def test_sqlites_tokens_lose_nothing(pieces: list[str]) -> None:
     try:
         tokens = grammar("sqlite").tokens(text)
     except SqlError:
-        assume(False)
+        return  # what cannot be read is refused, which is another test
 
     end = 0
     for token in tokens:
@@ -124,7 +124,7 @@ def test_postgresqls_positions_count_characters(text: str) -> None:
     try:
         tokens = grammar("postgresql").tokens(text)
     except SqlError:
-        assume(False)
+        return  # what cannot be read is refused, which is another test
     for token in tokens:
         assert text[token.start : token.end] == token.text
 

@@ -6,7 +6,7 @@ For ``pilotage migrate mark --verify``, which looks there for each of them befor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pilotage.migrate.sql import change as c
@@ -29,6 +29,9 @@ EffectKind = Literal[
     "column_type",
     "opaque",
 ]
+
+
+_OF_COLUMNS = ("column", "column_type", "not_null", "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,26 @@ def net(changes: Iterable[c.Change]) -> tuple[Effect, ...]:
     """The effects of changes in their order: what a later one undoes is left out."""
     effects: list[Effect] = []
     for change in changes:
+        effects = [_renamed(effect, change) for effect in effects]
         for effect in _READERS.get(type(change), _nothing)(change):
             effects = _plus(effects, effect)
     return tuple(dict.fromkeys(effects))
+
+
+def _renamed(effect: Effect, change: c.Change) -> Effect:
+    """An earlier effect under the name that a later statement gives to its table or column."""
+    place = (effect.schema, effect.table)
+    if isinstance(change, c.Rename) and change.kind == "table":
+        if place == (change.name.schema, change.name.name):
+            return replace(effect, schema=change.to.schema, table=change.to.name)
+    elif (
+        isinstance(change, c.RenameColumn)
+        and place == (change.table.schema, change.table.name)
+        and effect.kind in _OF_COLUMNS
+        and effect.name == change.column
+    ):
+        return replace(effect, name=change.to)
+    return effect
 
 
 def _plus(effects: list[Effect], new: Effect) -> list[Effect]:
@@ -79,7 +99,7 @@ def _plus(effects: list[Effect], new: Effect) -> list[Effect]:
             or (
                 gone
                 and new.kind == "column"
-                and old.kind in ("not_null", "default", "column_type")
+                and old.kind in _OF_COLUMNS
                 and (old.schema, old.table, old.name) == (new.schema, new.table, new.name)
             )
         )
