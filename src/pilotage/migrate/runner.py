@@ -13,7 +13,8 @@ from typing import Self
 
 from pilotage.errors import DatabaseError
 from pilotage.events import Emit
-from pilotage.migrate import create, dialects, sql
+from pilotage.migrate import create, dialects, history, sql
+from pilotage.migrate import dump as dumps
 from pilotage.migrate.backfill import Backfill
 from pilotage.migrate.catalogue import Findings, missing_effects
 from pilotage.migrate.connections import Connections
@@ -21,7 +22,7 @@ from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Tro
 from pilotage.migrate.document import StateDocument
 from pilotage.migrate.half import HalfRun, Work
 from pilotage.migrate.lock import lock_key, migration_lock
-from pilotage.migrate.migration import Migration
+from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.revert import Revert
 from pilotage.migrate.script import Windows, first_windows
 from pilotage.migrate.settings import RunnerSettings
@@ -133,6 +134,58 @@ class SqlSchema:
     def document(self) -> StateDocument:
         """The deploy state of the service, in ``pilotage_state``."""
         return StateDocument(self._connections, self._service, self._ensure_tables)
+
+    # -- the schema as text ----------------------------------------------------------------------
+
+    async def dump(self) -> str:
+        """The schema as a file that `RunnerSettings.schema_file` may name: the same from run to run,
+        with the halves that it holds.
+
+        Raises
+        ------
+        DatabaseError
+            It cannot be dumped from here; ``next`` says what to install.
+        """
+        view = await self.view()
+        text = dumps.normalise(await self._raw_dump(), self._dialect.name)
+        held = history.applied_text(view)
+        return dumps.loadable(text, self._dialect.name) + held
+
+    async def record_dump(self) -> str:
+        """`dump`, kept in ``pilotage_streams`` as well, for `drift`."""
+        text = await self.dump()
+        async with self._connections.use("look") as session:
+            state = await self._state(session)
+            async with session.transaction():
+                await state.put_dump(session, text)
+        return text
+
+    async def drift(self, expected: str | None = None) -> str:
+        """A unified diff from ``expected`` to the schema as it is, ``""`` when there is none.
+
+        ``expected``: a dump; without it the one that was recorded last, and ``""`` when none was.
+        """
+        if expected is None:
+            async with self._connections.use("look") as session:
+                expected = await (await self._state(session)).recorded_dump(session)
+        if expected is None:
+            return ""
+        return dumps.drift(expected, await self._raw_dump(), self._dialect.name)
+
+    async def baseline(self, migrations: Migrations, *, through: str) -> str:
+        """The text of a squash migration for everything up to ``through``; see `dump.baseline`."""
+        view = await self.view()
+        return dumps.baseline(
+            view,
+            migrations,
+            await self._raw_dump(),
+            through=through,
+            dialect=self._dialect.name,
+        )
+
+    async def _raw_dump(self) -> str:
+        async with self._connections.use("look") as session:
+            return await self._dialect.dump(session)
 
     # -- getting ready ---------------------------------------------------------------------------
 

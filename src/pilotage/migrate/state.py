@@ -89,6 +89,23 @@ class State:
         )
         return bool(rows and rows[0][0])
 
+    async def put_dump(self, session: Session, text: str) -> None:
+        """Keep a schema dump."""
+        await session.execute(
+            f"UPDATE {self._home}pilotage_streams SET schema_dump = $2,"
+            f" dumped_at = {self._dialect.now} WHERE stream = $1",
+            self._stream,
+            text,
+        )
+
+    async def recorded_dump(self, session: Session) -> str | None:
+        """The schema dump that was kept last."""
+        rows = await session.query(
+            f"SELECT schema_dump FROM {self._home}pilotage_streams WHERE stream = $1",
+            self._stream,
+        )
+        return rows[0][0] if rows else None
+
     # -- the fence -----------------------------------------------------------------------------
 
     async def fence(self, session: Session, domain: str, token: int) -> None:

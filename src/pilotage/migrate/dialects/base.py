@@ -300,6 +300,16 @@ class Dialect(ABC):
     async def holds(self, session: Session, effect: Effect) -> bool | None:
         """Whether the catalogue shows what a statement would have made; None: it cannot tell."""
 
+    @abstractmethod
+    async def dump(self, session: Session) -> str:
+        """The statements that would make the schema again, without pilotage's tables.
+
+        Raises
+        ------
+        DatabaseError
+            It cannot be dumped from here; ``next`` says what to install.
+        """
+
     async def repair(self, session: Session, effect: Effect) -> bool:
         """Drop what a statement left half-made (an INVALID index); True when there was any."""
         return False

@@ -11,6 +11,7 @@ import psycopg
 from pilotage.errors import DatabaseUnavailable, PoolerUnsafe
 from pilotage.migrate.dialects.base import (
     APPLICATION_NAME,
+    TABLE_PREFIX,
     Dialect,
     Session,
     StatementError,
@@ -20,6 +21,7 @@ from pilotage.migrate.dialects.base import (
 )
 from pilotage.migrate.dialects.postgresql import catalogue, login, walking
 from pilotage.migrate.dialects.postgresql.address import parse
+from pilotage.migrate.dialects.postgresql.dump import dump
 from pilotage.migrate.dialects.postgresql.session import PostgresSession
 from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
@@ -322,6 +324,11 @@ class PostgreSQL(Dialect):
     async def repair(self, session: Session, effect: Effect) -> bool:
         """Drop an INVALID index: an invalid unique index still enforces, and none can be used."""
         return await catalogue.drop_invalid(session, effect)
+
+    async def dump(self, session: Session) -> str:
+        """By pg_dump."""
+        version = cast(PostgresSession, session).server_version
+        return await dump(self._address, version // 10000, f"*.{TABLE_PREFIX}*")
 
 
 def _number(key: str) -> int:

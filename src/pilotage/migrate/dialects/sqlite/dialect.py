@@ -262,6 +262,16 @@ class SQLite(Dialect):
 
     # -- the catalogue ---------------------------------------------------------------------------
 
+    async def dump(self, session: Session) -> str:
+        """What the schema table has, tables first."""
+        rows = await session.query(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+            r" AND tbl_name NOT LIKE 'pilotage\_%' ESCAPE '\'"
+            r" AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"
+            " ORDER BY type = 'table' DESC, type = 'view', type, name"
+        )
+        return "".join(f"{text};\n\n" for (text,) in rows)
+
     async def holds(self, session: Session, effect: Effect) -> bool | None:
         """See `catalogue.holds`."""
         return await catalogue.holds(session, effect)
