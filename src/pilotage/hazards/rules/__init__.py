@@ -32,6 +32,7 @@ from pilotage.hazards.rules import (
     stricter_constraint,
     truncate,
     validate_at_once,
+    widen_type,
 )
 
 RULES: tuple[Rule, ...] = tuple(
@@ -65,6 +66,7 @@ RULES: tuple[Rule, ...] = tuple(
             stricter_constraint.RULE,
             truncate.RULE,
             validate_at_once.RULE,
+            widen_type.RULE,
         ),
         key=lambda rule: rule.id,
     )

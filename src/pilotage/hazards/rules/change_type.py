@@ -66,10 +66,11 @@ def _parts(type: str) -> tuple[str, tuple[int, ...]]:
     name, opened, rest = type.lower().partition("(")
     inside, _, after = rest.partition(")")
     name = " ".join(f"{name} {after}".split())
+    name = _SYNONYMS.get(name, name)
     numbers = tuple(int(part) for part in inside.split(",")) if opened else ()
     if name == "numeric" and len(numbers) == 1:
         numbers = (*numbers, 0)
-    return _SYNONYMS.get(name, name), numbers
+    return name, numbers
 
 
 RULE = Rule(
