@@ -254,7 +254,7 @@ class TestWarnings:
 
         assert rule in [finding.rule for finding in findings]
         assert {finding.severity for finding in findings} == {Severity.WARNING}
-        refuse_contract_work([parse(f"{sql};")], dialect="postgresql")
+        refuse_contract_work([parse(BEFORE, version=1), parse(f"{sql};")], dialect="postgresql")
 
     @pytest.mark.parametrize(("rule", "sql"), WARNINGS.items())
     def test_an_allow_silences_them(self, rule: str, sql: str) -> None:
