@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pilotage.host.process import ProcessId, group_members, wait_gone
+from pilotage.host.process import ProcessId, boot_id, group_members, wait_gone
 
 ANSWER = 30.0
 """Seconds in which the shim must answer: it takes 20 ms, and a machine may be very busy."""
@@ -104,7 +104,7 @@ def still_alive(shim: ProcessId, status: Status | None) -> bool:
     """
     if shim.alive:
         return True
-    if status is None or status.ended_at is not None or status.main.boot != shim.boot:
+    if status is None or status.ended_at is not None or shim.boot != boot_id():
         return False
     return status.main.alive or bool(group_members(status.main.pid, session=shim.pid))
 

@@ -32,7 +32,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-LOG_CHECK = 5.0  # seconds between two looks at the size of the log
+LOG_CHECK = 2.0  # seconds between two looks at the size of the log
 POLL = 0.05  # seconds between two looks at what is left of the process group
 
 # Python ignores two signals, and a caller may have ignored others: the program gets them all back.
