@@ -99,7 +99,7 @@ def _plain(token: Token) -> str:
 
 
 def _sorted_columns(words: list[str]) -> list[str]:
-    start = tokens.index("(")
+    start = words.index("(")
     depth, end = 0, start
     parts: list[list[str]] = [[]]
     for index, word in enumerate(words[start:], start):
@@ -112,7 +112,7 @@ def _sorted_columns(words: list[str]) -> list[str]:
         elif index > start:
             parts[-1].append(word)
     columns = sorted(" ".join(part) for part in parts)
-    return [*tokens[: start + 1], " , ".join(columns), *tokens[end:]]
+    return [*words[: start + 1], " , ".join(columns), *words[end:]]
 
 
 def baseline(
