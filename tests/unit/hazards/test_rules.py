@@ -112,6 +112,7 @@ class TestContractWork:
             ["ALTER TABLE new RENAME a TO b", "ALTER b SET NOT NULL"][0],
             "ALTER TABLE new ALTER a TYPE bigint, ALTER a SET NOT NULL, ADD b int NOT NULL, DROP a",
             "ALTER TABLE new RENAME TO newer; ALTER TABLE newer DROP a; DROP TABLE newer",
+            "REVOKE SELECT ON new FROM app; ALTER TABLE new ENABLE ROW LEVEL SECURITY",
             "UPDATE new SET a = 1; DELETE FROM new; TRUNCATE new; DROP TABLE new",
             "CREATE TRIGGER g BEFORE INSERT ON new EXECUTE FUNCTION f(); DROP TRIGGER g ON new",
             "CREATE INDEX ON new (a); ALTER TABLE new ADD CHECK (a > 0), ADD UNIQUE (a)",
@@ -168,6 +169,10 @@ class TestContractWork:
 
     def test_a_rename_that_leaves_a_view_behind(self) -> None:
         assert rules("ALTER TABLE orders RENAME TO s; CREATE VIEW orders AS SELECT * FROM s") == []
+
+    @pytest.mark.parametrize("sql", CONTRACT_WORK.values())
+    def test_a_squash_meets_no_old_code(self, sql: str) -> None:
+        assert rules(f"-- pilotage: replaces=0..1\n{sql};") == []
 
     def test_a_domain(self) -> None:
         assert rules("ALTER DOMAIN d SET NOT NULL") == ["set-not-null"]

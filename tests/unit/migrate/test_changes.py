@@ -172,7 +172,12 @@ class TestPostgreSQL:
                 "WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone",
                 [c.ChangeRows(verb="DELETE", table=name("a"), whole=True)],
             ),
-            ("REVOKE SELECT ON t FROM r", [c.Restrict(what="REVOKE")]),
+            ("REVOKE SELECT ON t FROM r", [c.Restrict(what="REVOKE on t", table=name("t"))]),
+            ("REVOKE ALL ON SCHEMA s FROM r", [c.Restrict(what="REVOKE")]),
+            (
+                "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+                [c.Restrict(what="row-level security on t", table=name("t"), offset=14)],
+            ),
             ("GRANT SELECT ON t TO r", [c.Other(what="GRANT")]),
             ("DO $$ BEGIN END $$", [c.Opaque(what="DO")]),
             ("CALL p()", [c.Opaque(what="CALL")]),

@@ -12,7 +12,9 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """REVOKE and row-level security."""
-    if isinstance(change, c.Restrict):
+    if not isinstance(change, c.Restrict):
+        return
+    if change.table is None or not context.new_table(change.table):
         yield Hazard(
             f"{change.what} takes from old code what it may still use", in_contract(change.sql)
         )

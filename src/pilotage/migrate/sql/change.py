@@ -263,6 +263,7 @@ class Restrict(Change):
     """Rights are taken away, or rows hidden: REVOKE, row-level security."""
 
     what: str
+    table: Name | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

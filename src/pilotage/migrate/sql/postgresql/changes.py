@@ -265,8 +265,10 @@ def _truncate(node: Any, sql: str) -> Iterator[c.Change]:
 def _grant(node: Any, sql: str) -> Iterator[c.Change]:
     if node.is_grant:
         yield c.Other(what="GRANT", sql=sql)
-    else:
-        yield c.Restrict(what="REVOKE", sql=sql)
+        return
+    tables = [item.range_var for item in getattr(node, "objects", ()) if item.HasField("range_var")]
+    for table in [name_of(relation) for relation in tables] or [None]:
+        yield c.Restrict(what=f"REVOKE on {table}" if table else "REVOKE", table=table, sql=sql)
 
 
 def _opaque(what: str, _node: Any, sql: str) -> Iterator[c.Change]:

@@ -208,7 +208,7 @@ def _detach(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
 
 
 def _restrict(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
-    return c.Restrict(what=f"row-level security on {table}", sql=sql, offset=offset)
+    return c.Restrict(what=f"row-level security on {table}", table=table, sql=sql, offset=offset)
 
 
 def _other(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
