@@ -148,7 +148,9 @@ def baseline(
             next=f"use a database to which exactly these are applied, for example a new one: "
             f"pilotage migrate apply, with the files up to {through}",
         )
-    first = covered[0].version
+    # What an earlier squash replaced is replaced by this one: databases may still have its records.
+    lows = [low for m in covered for low, _ in m.replaces]
+    first = min((covered[0].version, *lows), key=version_key)
     return (
         f"-- The schema that {len(covered)} migrations had made.\n"
         "-- expand\n"

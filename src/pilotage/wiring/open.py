@@ -190,13 +190,18 @@ async def _schema(
         settings=RunnerSettings(
             lock_timeout=migrations.lock_timeout,
             timeout=migrations.timeout,
-            schema_file=migrations.schema,
+            # Before the first dump there is none yet: a database then begins with the migrations.
+            schema_file=migrations.schema if _is_there(migrations.schema) else None,
             seed_file=migrations.seed,
         ),
         domain="database" if in_database else f"target:{config.service}",
     )
     await stack.enter_async_context(schema)
     return schema, schema.document() if in_database else None, schema.dialect
+
+
+def _is_there(path: Path | None) -> bool:
+    return path is not None and path.is_file()
 
 
 # ----------------------------------------------------------------------------------------------

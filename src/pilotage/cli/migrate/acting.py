@@ -20,7 +20,7 @@ from pilotage.errors import PilotageError, UsageError
 from pilotage.events import Emit, Note
 from pilotage.migrate.runner import SqlSchema
 from pilotage.model import HalfRef
-from pilotage.wiring import Project, Use
+from pilotage.wiring import Project, Use, schema_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,9 @@ async def _tell(settings: Settings, emit: Emit, story: Story) -> Done:
             return state, "see `pilotage migrate status`; the same command goes on"
 
         done = await told(story(project, schema, emit), left)
-        await write_schema(project, schema, emit)
+        if done.halves and project.config.migrations is not None:
+            await schema_file.write(project.config.migrations.schema, schema, emit)
         return done
-
-
-async def write_schema(project: Project, schema: SqlSchema, emit: Emit) -> None:
-    """Bring the schema file of the configuration up to date with the database."""
 
 
 def database(project: Project) -> SqlSchema:

@@ -35,17 +35,22 @@ def command(settings: Settings) -> None:
     from pilotage.wiring.goals import load
 
     async def look() -> tuple[SchemaView, tuple[MigrationReport, ...], dict[str, Any]]:
+        from pilotage.wiring import schema_file
+
         with renderer(settings) as show:
             async with opened(settings, show, use=Use.LOOK) as project:
                 schema = database(project)
                 migrations = load(project, project.config.root)
                 view = await schema.view()
                 reports = relative(report(view, migrations), str(project.config.root))
-                assert project.config.migrations is not None
+                configured = project.config.migrations
+                assert configured is not None
+                compared = await schema_file.compare(configured.schema, schema, view)
                 about = {
-                    "stream": project.config.migrations.stream,
+                    "stream": configured.stream,
                     "database": schema.where,
                     "dialect": schema.dialect,
+                    "drift": compared.diff if not compared.skipped else None,
                 }
                 return view, reports, about
 
@@ -95,6 +100,8 @@ def _page(
         yield ""
         for version, trouble in troubles:
             yield from text.wrapped(f"{version} {trouble}", indent=4, first=f"  {text.bad('!')} ")
+    if about["drift"]:
+        yield f"  {text.bad('!')} the schema has drifted: `pilotage migrate verify` shows how"
     for intent in view.intents:
         what = "take back" if intent.revert else "apply"
         yield f"  {text.warn('!')} somebody is about to {what} {intent.ref}"

@@ -11,6 +11,7 @@ from pilotage.cli.options import Settings, common, json_option
 if TYPE_CHECKING:
     from pilotage.errors import PilotageError
     from pilotage.migrate.runner import SqlSchema
+    from pilotage.model import SchemaView
     from pilotage.wiring import Project
 
 
@@ -95,4 +96,25 @@ async def _checks(project: Project, schema: SqlSchema) -> list[Check]:
             found.append(Check(name))
         except PilotageError as error:
             found.append(Check(name, error))
-    return found
+    return [*found, await _drift(project, schema, view)]
+
+
+async def _drift(project: Project, schema: SqlSchema, view: SchemaView) -> Check:
+    from pilotage.errors import PilotageError
+    from pilotage.wiring import schema_file
+
+    migrations = project.config.migrations
+    compared = await schema_file.compare(migrations.schema if migrations else None, schema, view)
+    if compared.skipped:
+        return Check("the schema was not compared", note=compared.skipped)
+    if not compared.diff:
+        return Check(f"the schema is as in {compared.against}")
+    return Check(
+        "drift",
+        PilotageError(
+            f"the schema has drifted from {compared.against}:\n{compared.diff.rstrip()}",
+            where=schema.where,
+            next="put the change into a migration, or take it back; `pilotage migrate mark` "
+            "records a migration that was run by hand",
+        ),
+    )
