@@ -10,7 +10,7 @@ from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.order import OUT_OF_ORDER
 from pilotage.hazards.rewrites import rewriter
-from pilotage.hazards.rule import Context, Hazard
+from pilotage.hazards.rule import Context, Hazard, Rule
 from pilotage.hazards.rules import RULES
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql import Change, Statement, grammar, located
@@ -21,13 +21,17 @@ IDS = frozenset({*(rule.id for rule in RULES), OUT_OF_ORDER})
 
 
 def check(
-    migration: Migration, *, dialect: str, known: Catalogue | None = None
+    migration: Migration,
+    *,
+    dialect: str,
+    known: Catalogue | None = None,
+    only: Container[HalfRef] | None = None,
 ) -> tuple[Finding, ...]:
     """The hazards of one migration, in the order of the file, but for those that it allows.
 
     ``known`` is the schema before it as earlier files define it; rules that need a column's type say
     less without it. It is brought up to date with the migration. A squash has no hazards: it runs on
-    an empty database, and everywhere else it is only recorded.
+    an empty database, and everywhere else it is only recorded. ``only``: judge these halves alone.
 
     Raises
     ------
@@ -39,12 +43,16 @@ def check(
     findings: list[Finding] = []
     for half in Half:
         section = migration.section(half)
-        if section:
-            with located(migration.path, section.line):
+        if section is None:
+            continue
+        judged = only is None or HalfRef(migration.version, half) in only
+        rules = RULES if judged and not migration.replaces else ()
+        with located(migration.path, section.line):
+            if judged:
                 findings += _unknown_allows(migration, half, section)
-                findings += _check_half(
-                    migration, half, section, dialect=dialect, known=known, made=made
-                )
+            findings += _check_half(
+                migration, half, section, dialect=dialect, known=known, made=made, rules=rules
+            )
     return tuple(findings)
 
 
@@ -53,14 +61,13 @@ def check_all(
 ) -> tuple[Finding, ...]:
     """The hazards of all migrations in their order, each judged with what those before it define.
 
-    ``only``: keep the findings of these halves (those that are pending, for example).
+    ``only``: judge these halves alone (those that are pending, for example).
     """
     known = Catalogue()
     return tuple(
         finding
         for migration in migrations
-        for finding in check(migration, dialect=dialect, known=known)
-        if only is None or HalfRef(migration.version, finding.half) in only
+        for finding in check(migration, dialect=dialect, known=known, only=only)
     )
 
 
@@ -107,6 +114,7 @@ def _check_half(
     dialect: str,
     known: Catalogue,
     made: Catalogue,
+    rules: Iterable[Rule],
 ) -> Iterator[Finding]:
     reader = grammar(dialect)
     pairs: list[tuple[Statement, Change]] = [
@@ -128,7 +136,7 @@ def _check_half(
             made,
             rewriter(dialect),
         )
-        for rule in () if migration.replaces else RULES:
+        for rule in rules:
             if half in rule.halves and rule.id not in allowed:
                 for hazard in rule.check(change, context):
                     yield _finding(rule.id, rule.class_, rule.severity, hazard, context)

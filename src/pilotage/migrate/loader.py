@@ -178,18 +178,24 @@ def _check_statement(text: str, line: int, name: str, section: Section, dialect:
             batched(text, dialect)
         except SqlError as error:
             raise SqlError(error.what, line=line + error.line - 1, next=error.next) from error
-    elif (index := creates_index_concurrently(text, dialect)) and not index.name:
+    elif command := needs_no_transaction(text, dialect):
+        _check_outside(command, text, line=line, section=section, dialect=dialect)
+
+
+def _check_outside(command: str, text: str, *, line: int, section: Section, dialect: str) -> None:
+    """What cannot run in a transaction block must be in none, and be found again when it breaks off."""
+    if section.directives.transaction:
+        raise SqlError(
+            f"{command} cannot run in a transaction",
+            line=line,
+            next="add `-- pilotage: transaction=false` to its section; best in a file of its own",
+        )
+    index = creates_index_concurrently(text, dialect)
+    if index and not index.name:
         raise SqlError(
             "an index that is built concurrently needs a name",
             line=line,
             next="name it, so that what a broken build leaves behind can be found and dropped",
-        )
-    elif section.directives.transaction and (command := needs_no_transaction(text, dialect)):
-        raise SqlError(
-            f"{command} cannot run in a transaction",
-            line=line,
-            next=f"add `-- pilotage: transaction=false` to the section `-- {name}`; best in a file "
-            "of its own",
         )
 
 

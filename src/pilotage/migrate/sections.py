@@ -77,14 +77,15 @@ def _divide(text: str, tokens: Sequence[Token]) -> list[_Part]:
                 parts[-1].words += directives.words(comment[len(directives.PREFIX) :], line)
             elif alone and not depth and not bodies:
                 part = _marker(comment, line, _line_end(text, token.end), parts)
-                if part and (part.dbmate or not statement or _begins(tokens[index + 1 :])):
+                if part and (part.dbmate or not statement or _begins(tokens, index + 1)):
                     parts[-1].end = text.rfind("\n", 0, token.start) + 1
                     parts.append(part)
                     statement = []
         elif token.kind is not Kind.BLOCK_COMMENT:
-            depth = max(0, depth + token.is_("(") - token.is_(")"))
-            bodies += _opens_body(token, statement, tokens[index + 1 :], bodies)
-            if token.is_(";") and not bodies and not depth:
+            depth = max(0, depth + (token.text == "(") - (token.text == ")"))
+            if bodies or token.text.upper() == "BEGIN":
+                bodies += _opens_body(token, statement, tokens[index + 1 : index + 2], bodies)
+            if token.text == ";" and not bodies and not depth:
                 statement = []
             else:
                 statement.append(token)
@@ -151,9 +152,10 @@ def _line_end(text: str, end: int) -> int:
     return end + text.startswith("\n", end)
 
 
-def _begins(tokens: Sequence[Token]) -> bool:
+def _begins(tokens: Sequence[Token], place: int) -> bool:
     """Whether a new statement, or nothing, follows."""
-    following = next((token for token in tokens if not token.kind.comment), None)
+    rest = (tokens[index] for index in range(place, len(tokens)))
+    following = next((token for token in rest if not token.kind.comment), None)
     return following is None or following.word in _STATEMENTS
 
 
@@ -161,7 +163,7 @@ def _opens_body(token: Token, statement: list[Token], after: Sequence[Token], bo
     """+1 where a body of statements (a trigger's, BEGIN ATOMIC) opens, -1 where it closes, else 0."""
     if bodies:
         return token.named("CASE") - token.named("END")
-    if not token.named("BEGIN"):
+    if token.kind is not Kind.WORD:
         return 0
     atomic = bool(after) and after[0].named("ATOMIC")
     created = [t.word for t in statement[:3] if t.word not in ("TEMP", "TEMPORARY")]

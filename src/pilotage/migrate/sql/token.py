@@ -7,8 +7,8 @@ and that text is what runs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -28,9 +28,8 @@ class Kind(Enum):
         return self in (Kind.LINE_COMMENT, Kind.BLOCK_COMMENT)
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token; ``start`` and ``end`` count characters."""
+class Token(NamedTuple):
+    """One token; ``start`` and ``end`` count characters. A tuple, for there are many of them."""
 
     kind: Kind
     text: str

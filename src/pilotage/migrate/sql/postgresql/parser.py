@@ -17,6 +17,8 @@ from postgast import pg_query_pb2 as pb
 from pilotage.migrate.sql.statement import SqlError, Statement
 from pilotage.migrate.sql.token import Kind, Token, line_of
 
+_SPACE = " \t\n\r\f\v"
+
 _KINDS = {
     pb.SQL_COMMENT: Kind.LINE_COMMENT,
     pb.C_COMMENT: Kind.BLOCK_COMMENT,
@@ -28,6 +30,7 @@ _KINDS = {
     pb.FCONST: Kind.NUMBER,
     pb.PARAM: Kind.NUMBER,
     pb.UIDENT: Kind.QUOTED,
+    pb.IDENT: Kind.WORD,
 }
 
 
@@ -62,18 +65,14 @@ def scan(text: str) -> tuple[Token, ...]:
     to_char = characters(text)
     found = []
     for token in scanned:
-        start, end = to_char[token.start], to_char[token.end]
-        found.append(Token(_kind(token, text[start]), text[start:end], start, end))
+        start, end, number = to_char[token.start], to_char[token.end], token.token
+        kind = _KINDS.get(number)
+        if number == pb.IDENT and text[start] == '"':
+            kind = Kind.QUOTED
+        elif kind is None:
+            kind = Kind.WORD if token.keyword_kind else Kind.PUNCTUATION
+        found.append(Token(kind, text[start:end], start, end))
     return tuple(found)
-
-
-def _kind(token: Any, first: str) -> Kind:
-    kind = _KINDS.get(token.token)
-    if kind is not None:
-        return kind
-    if first == '"':
-        return Kind.QUOTED
-    return Kind.WORD if token.token == pb.IDENT or token.keyword_kind else Kind.PUNCTUATION
 
 
 def characters(text: str) -> range | dict[int, int]:
@@ -94,21 +93,23 @@ def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
 
 def split(text: str) -> tuple[Statement, ...]:
     """The statements of a text; raises `SqlError` at the place that the parser names."""
-    tokens = [token for token in scan(text) if not token.kind.comment]
     to_char = characters(text)
-    statements, index = [], 0
+    statements = []
     for raw in parse(text).stmts:
-        begin = to_char[raw.stmt_location]
+        start = to_char[raw.stmt_location]
         end = to_char[raw.stmt_location + raw.stmt_len] if raw.stmt_len else len(text)
-        while tokens[index].start < begin:
-            index += 1
-        first = last = tokens[index]
-        while index < len(tokens) and tokens[index].end <= end:
-            last = tokens[index]
-            index += 1
-        body = text[first.start : last.end]
-        statements.append(Statement(body, first.start, line_of(text, first.start)))
+        body = _without_end(text[start:end])
+        statements.append(Statement(body, start, line_of(text, start)))
     return tuple(statements)
+
+
+def _without_end(statement: str) -> str:
+    """A statement without the space, the comments and the ``;`` after it."""
+    body = statement.rstrip(_SPACE)
+    if "--" not in body and "/*" not in body:
+        return body.rstrip(";" + _SPACE)
+    tokens = [token for token in scan(body) if not token.kind.comment and not token.is_(";")]
+    return body[: tokens[-1].end]
 
 
 def quote(name: str) -> str:

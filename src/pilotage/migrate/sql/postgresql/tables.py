@@ -24,6 +24,9 @@ _CONSTRAINTS = {
     pb.CONSTR_FOREIGN: "foreign key",
 }
 
+# The name of a node's type → the field of the generic node that holds it.
+_FIELDS = {field.message_type.name: field.name for field in pb.Node.DESCRIPTOR.fields}
+
 
 def name_of(relation: Any) -> c.Name:
     """The name of a ``RangeVar``."""
@@ -40,10 +43,7 @@ def deparsed(node: Any) -> str:
     """A statement node as SQL."""
     result = pb.ParseResult(version=parser.parse("SELECT 1").version)
     statement = result.stmts.add().stmt
-    field = next(
-        f.name for f in pb.Node.DESCRIPTOR.fields if f.message_type is type(node).DESCRIPTOR
-    )
-    getattr(statement, field).CopyFrom(node)
+    getattr(statement, _FIELDS[type(node).__name__]).CopyFrom(node)
     text: str = postgast.deparse(result)
     return text
 
