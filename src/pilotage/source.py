@@ -15,8 +15,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import signal
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,8 @@ from typing import Any
 from pilotage.errors import TargetError, UsageError
 from pilotage.host.fence import unwritable
 from pilotage.host.files import dump_json, ensure_state_dir, locked, read_json, write_atomic
+from pilotage.host.logs import tail
+from pilotage.host.preparation import Preparation
 
 _SHORT = 12
 _QUOTED = 20
@@ -79,7 +79,7 @@ class GitSource:
         UsageError
             No such revision, no commit yet, no repository, or no git.
         """
-        wanted = revision or "HEAD"
+        wanted = "HEAD" if revision is None else revision
         await self._prefix()
         status, out, _ = await self._git(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"
@@ -135,13 +135,14 @@ class GitSource:
         """
         folder = self._folder(sha)
         marker = self._read_marker(sha)
-        if marker is not None and folder.is_dir():
-            return folder / str(marker["prefix"])
-        _, prefix = await self._prefix()
-        async with self._locked(sha):
-            if self._read_marker(sha) is None or not folder.is_dir():
-                await self._add(sha, folder)
-                self._write_marker(sha, {"sha": sha, "prefix": prefix, "prepared": None})
+        if marker is None or not folder.is_dir():
+            _, prefix = await self._prefix()
+            async with self._locked(sha) as lock:
+                if self._read_marker(sha) is None or not folder.is_dir():
+                    await self._add(sha, folder, lock)
+                    self._write_marker(sha, {"sha": sha, "prefix": prefix, "prepared": None})
+        else:
+            prefix = str(marker["prefix"])
         if not (folder / prefix).is_dir():
             raise TargetError(
                 f"the commit {sha[:_SHORT]} has no folder {prefix!r}",
@@ -180,17 +181,32 @@ class GitSource:
                 files[name] = os.fsencode(text)
         return files
 
-    async def _add(self, sha: str, folder: Path) -> None:
-        """Add the worktree; what an earlier attempt left half-done is removed first."""
+    async def _add(self, sha: str, folder: Path, lock: int) -> None:
+        """Add the worktree; what an earlier attempt left half-done is removed first.
+
+        Git inherits the lock: when we are killed, it may go on, and nobody must come between.
+        """
         await self._discard(sha)
+        quiet = (
+            "-c",
+            f"core.hooksPath={os.devnull}",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "gc.auto=0",
+        )
         try:
+            # Twice --force: a worktree whose `add` was killed is missing *and locked*.
             await self._must(
-                *("-c", f"core.hooksPath={os.devnull}"),
-                *("worktree", "add", "--detach", "--force", "--quiet", str(folder), sha),
+                *(*quiet, "worktree", "add", "--detach", "--force", "--force", "--quiet"),
+                *(str(folder), sha),
+                inherit=lock,
             )
             if (folder / ".gitmodules").is_file():
                 await self._must(
-                    *("-C", str(folder), "submodule", "--quiet", "update", "--init", "--recursive")
+                    *(*quiet, "-C", str(folder)),
+                    *("submodule", "--quiet", "update", "--init", "--recursive"),
+                    inherit=lock,
                 )
         except BaseException:
             with contextlib.suppress(OSError, TargetError):
@@ -207,7 +223,8 @@ class GitSource:
     ) -> bool:
         """Run ``command`` (a line for ``sh``) once in a checkout; False when it was run before.
 
-        ``env`` is the whole environment. The command runs again when it changed, or when it failed.
+        ``env`` is the whole environment. The command runs again when it changed, or when it failed. One
+        that a killed deployer left running is joined, not started beside.
 
         Raises
         ------
@@ -218,18 +235,14 @@ class GitSource:
         digest = hashlib.sha256(command.encode()).hexdigest()
         if (self._read_marker(sha) or {}).get("prepared") == digest:
             return False
+        preparation = Preparation(self.state_dir, sha[:_SHORT])
         async with self._locked(sha):
             marker = self._read_marker(sha) or {}
             if marker.get("prepared") == digest:
                 return False
-            last: deque[str] = deque(maxlen=_QUOTED)
-
-            def keep(line: str) -> None:
-                last.append(line)
-                output(line)
-
-            status = await _stream(("/bin/sh", "-c", command), cwd=folder, env=env, output=keep)
+            status = await preparation.run(command, digest, cwd=folder, env=env, output=output)
             if status != 0:
+                last = tail(preparation.log, _QUOTED)
                 quoted = "\n    ".join(("", *last)) if last else " (it printed nothing)"
                 raise TargetError(
                     f"`{command}` exited {status}; its last output:{quoted}",
@@ -274,20 +287,21 @@ class GitSource:
             raise unwritable(self._marker(sha), error) from error
 
     @contextlib.asynccontextmanager
-    async def _locked(self, sha: str) -> AsyncIterator[None]:
+    async def _locked(self, sha: str) -> AsyncIterator[int]:
         try:
             ensure_state_dir(self.state_dir)
             self.releases.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise unwritable(self.releases, error) from error
-        async with locked(self.releases / f"{sha[:_SHORT]}.lock", wait=_CHECKOUT_WAIT):
-            yield
+        async with locked(self.releases / f"{sha[:_SHORT]}.lock", wait=_CHECKOUT_WAIT) as lock:
+            yield lock
 
     async def _discard(self, sha: str) -> None:
         """Remove a checkout, whole or half: the marker first, so that it never stands for a half."""
         folder = self._folder(sha)
         try:
-            self._marker(sha).unlink(missing_ok=True)
+            for suffix in (".json", ".preparing", ".status"):
+                self._marker(sha).with_suffix(suffix).unlink(missing_ok=True)
             if folder.exists():
                 await asyncio.to_thread(shutil.rmtree, folder)
         except OSError as error:
@@ -308,16 +322,16 @@ class GitSource:
         top, _, prefix = out.partition("\n")
         return Path(top), prefix.rstrip("\n")
 
-    async def _must(self, *arguments: str) -> str:
-        status, out, words = await self._git(*arguments)
+    async def _must(self, *arguments: str, inherit: int | None = None) -> str:
+        status, out, words = await self._git(*arguments, inherit=inherit)
         if status != 0:
-            verb = next((word for word in arguments if not word.startswith(("-", "core."))), "")
+            verb = next((word for word in arguments if word in ("worktree", "submodule")), "status")
             raise TargetError(
                 f"`git {verb}` failed: {words or f'exit status {status}'}", where=str(self.root)
             )
         return out
 
-    async def _git(self, *arguments: str) -> tuple[int, str, str]:
+    async def _git(self, *arguments: str, inherit: int | None = None) -> tuple[int, str, str]:
         """Exit status, standard output, and git's own last words."""
         env = {key: value for key, value in os.environ.items() if key not in _NOT_OURS}
         env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
@@ -327,6 +341,7 @@ class GitSource:
                 *arguments,
                 cwd=self.root,
                 env=env,
+                pass_fds=() if inherit is None else (inherit,),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -343,33 +358,3 @@ class GitSource:
                 process.kill()
                 await process.wait()
         return process.returncode or 0, os.fsdecode(out), os.fsdecode(err).strip()
-
-
-async def _stream(
-    argv: tuple[str, ...], *, cwd: Path, env: Mapping[str, str], output: Callable[[str], None]
-) -> int:
-    """Run a command to its end, line by line; it is ended with us."""
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=dict(env),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    rest = b""
-    try:
-        while block := await process.stdout.read(1 << 16):
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines:
-                output(line.decode(errors="replace"))
-        if rest:
-            output(rest.decode(errors="replace"))
-        return await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()

@@ -102,8 +102,10 @@ def dump_json(value: Any) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def locked(path: Path, *, wait: float = LOCK_WAIT) -> AsyncIterator[None]:
+async def locked(path: Path, *, wait: float = LOCK_WAIT) -> AsyncIterator[int]:
     """Hold an exclusive ``flock`` on ``path``, against other processes and other tasks of this one.
+
+    Yields the descriptor: a child that inherits it keeps the lock until it has ended as well.
 
     The kernel lets go of it when the holder dies. A holder that is *stopped* (SIGSTOP, a suspended
     machine) keeps it, so the wait has an end, and its error names the process.
@@ -137,7 +139,7 @@ async def locked(path: Path, *, wait: float = LOCK_WAIT) -> AsyncIterator[None]:
                     ) from busy
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

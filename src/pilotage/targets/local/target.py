@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pilotage.errors import StartFailed, TargetError, Unhealthy
 from pilotage.events import CommandRan, Emit, Output
+from pilotage.host import logs
 from pilotage.host.fence import Fence, unwritable
 from pilotage.host.files import ensure_state_dir, write_atomic
 from pilotage.host.launch import Program, Status, attach, launch
@@ -28,7 +29,7 @@ from pilotage.model import Host, Instance, Kind, Life
 from pilotage.secret import Secret, mask
 from pilotage.source import GitSource
 from pilotage.targets.base import Gate, Job, OnOutput, TargetView
-from pilotage.targets.local import logs, stopping
+from pilotage.targets.local import stopping
 from pilotage.targets.local.document import LocalDocument
 from pilotage.targets.local.environment import (
     instance_environment,
