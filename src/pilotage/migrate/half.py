@@ -125,12 +125,16 @@ class HalfRun:
             )
         )
         async with watched(work.dialect, work.session, self._attempts):
-            if self._section.directives.transaction:
-                await self._attempts.run(
-                    self._whole, on_retry=self._retried, on_exhausted=self._nothing_applied
-                )
-            else:
-                await self._one_by_one(stored, done)
+            try:
+                if self._section.directives.transaction:
+                    await self._attempts.run(
+                        self._whole, on_retry=self._retried, on_exhausted=self._nothing_applied
+                    )
+                else:
+                    await self._one_by_one(stored, done)
+            except StatementError as error:  # at COMMIT, or of a statement of our own
+                first = self._statements[0] if self._statements else Statement("", 0, 1)
+                raise self._failed(first, error, state=self._progress(self._done)) from error
         work.emit(
             HalfFinished(
                 half=str(ref), name=self._migration.name, seconds=time.monotonic() - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pilotage.errors import DatabaseError, LockUnavailable, UsageError
+from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, UsageError
 from pilotage.events import HalfFinished, HalfRetried, HalfStarted, HalfStatement
 from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.dialects.base import StatementError
@@ -48,13 +48,17 @@ class Revert:
         work.emit(HalfStarted(half=self._title, name=name, statements=count))
         whole = self._section.directives.transaction
         async with watched(work.dialect, work.session, self._attempts):
-            await self._attempts.run(
-                self._in_transaction if whole else self._one_by_one,
-                on_retry=lambda number, pause, why: work.emit(
-                    HalfRetried(half=self._title, attempt=number, wait=pause, why=why)
-                ),
-                on_exhausted=self._no_lock,
-            )
+            try:
+                await self._attempts.run(
+                    self._in_transaction if whole else self._one_by_one,
+                    on_retry=lambda number, pause, why: work.emit(
+                        HalfRetried(half=self._title, attempt=number, wait=pause, why=why)
+                    ),
+                    on_exhausted=self._no_lock,
+                )
+            except StatementError as error:  # at COMMIT, or of a statement of our own
+                first = self._statements[0] if self._statements else Statement("", 0, 1)
+                raise self._failed(first, error) from error
         work.emit(HalfFinished(half=self._title, name=name, seconds=time.monotonic() - started))
 
     async def _in_transaction(self) -> None:
@@ -85,14 +89,7 @@ class Revert:
         except StatementError as error:
             if error.trouble.passes:
                 raise
-            raise failed(
-                self._migration,
-                self._section,
-                statement,
-                error,
-                title=f"{self._title} failed",
-                state=self._state(),
-            ) from error
+            raise self._failed(statement, error) from error
         self._done += 1
         self._work.emit(
             HalfStatement(
@@ -108,6 +105,12 @@ class Revert:
         await work.state.delete_half(work.session, self._ref)
         await work.state.delete_cursor(work.session, self._migration.version)
         await work.state.delete_intent(work.session, self._ref)
+
+    def _failed(self, statement: Statement, error: StatementError) -> HalfFailed:
+        title = f"{self._title} failed"
+        return failed(
+            self._migration, self._section, statement, error, title=title, state=self._state()
+        )
 
     def _state(self) -> str:
         if self._section.directives.transaction or not self._done:
