@@ -49,7 +49,7 @@ async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator
     state_dir = state_dir_of(config)
     host = _host(state_dir, use)
     async with AsyncExitStack() as stack:
-        schema, document, dialect = await _schema(config, stack)
+        schema, document, dialect = await _schema(config, host, stack)
         source = GitSource(root=config.root, state_dir=state_dir)
         target = LocalTarget(_service(config, state_dir, host, use), source, emit)
         settings = EnvoySettings(
@@ -173,7 +173,7 @@ def database_of(config: Config) -> DatabaseConfig | None:
 
 
 async def _schema(
-    config: Config, stack: AsyncExitStack
+    config: Config, host: str, stack: AsyncExitStack
 ) -> tuple[Schema, Document | None, str | None]:
     """The schema, the document of the Store when that is in the database, and the dialect."""
     database, migrations = database_of(config), config.migrations
@@ -194,7 +194,8 @@ async def _schema(
             schema_file=migrations.schema if _is_there(migrations.schema) else None,
             seed_file=migrations.seed,
         ),
-        domain="database" if in_database else f"target:{config.service}",
+        # Tokens of different Stores cannot be compared: each Store has a fence of its own.
+        domain="database" if in_database else f"target:{host}",
     )
     await stack.enter_async_context(schema)
     return schema, schema.document() if in_database else None, schema.dialect
