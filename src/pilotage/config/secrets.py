@@ -212,7 +212,8 @@ class Secrets:
         """Every secret whose value is known without running a command now, for masking."""
         values = dict(self._literals)
         for name, entry in self._entries.items():
-            place = (entry.file, entry.line)
-            if place in self._known or not tuple(self._pending(entry)):
+            waits = tuple(self._pending(entry))
+            evaluated = (entry.file, entry.line) in self._known
+            if not waits or (evaluated and self._run_commands):
                 values[name] = Secret(self._evaluate(entry))
         return {name: value for name, value in values.items() if value}

@@ -157,7 +157,7 @@ def test_dotenv_fills_the_environment_and_does_not_override_it(tmp_path: Path) -
     assert render(template, "f", _context(tmp_path)).text == "x value|x value-new"
     template = "<% Dotenv.overload('other.env') %><%= ENV['X'] %>"
     assert render(template, "f", _context(tmp_path)).text == "other"
-    with pytest.raises(ConfigError, match="none.env does not exist"):
+    with pytest.raises(ConfigError, match=r"none\.env does not exist"):
         render("<% Dotenv.load!('none.env') %>", "f", _context(tmp_path))
 
 

@@ -601,7 +601,7 @@ ACCEPTED = [
     Case("arch as a text", {"builder": "builder: {arch: arm64}"}, kamal="accepts"),
     Case(
         "provenance a flag",
-        {"builder": "builder: {arch: arm64, provenance: false, sbom: mode=max}"},
+        {"builder": "builder: {arch: arm64, provenance: false, sbom: true}"},
         kamal="accepts",
     ),
     Case(

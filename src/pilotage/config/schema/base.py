@@ -122,7 +122,7 @@ def _is_flag(value: Any) -> str:
 
 
 def _is_text(value: Any) -> str:
-    return f"{BRANCH}section" if isinstance(value, dict) else f"{BRANCH}text"
+    return f"{BRANCH}section" if isinstance(value, (dict, Section)) else f"{BRANCH}text"
 
 
 FLAG_OR_SECTION = Discriminator(_is_flag)
