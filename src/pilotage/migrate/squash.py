@@ -14,7 +14,8 @@ from pilotage.errors import UsageError
 from pilotage.migrate import sql
 from pilotage.migrate.loader import load_files
 from pilotage.migrate.migration import Migration, Migrations
-from pilotage.migrate.sql.change import ChangeRows
+from pilotage.migrate.sql.batch import main_verb
+from pilotage.migrate.sql.token import code
 from pilotage.model import version_key
 
 
@@ -57,14 +58,20 @@ def squash(
 
 
 def _fills(migration: Migration, dialect: str) -> bool:
-    """Whether its expand or contract half writes rows: a dump of the schema has none."""
+    """Whether its expand or contract half makes rows: a dump of the schema has none."""
     sections = (migration.expand, migration.contract)
     return not migration.replaces and any(
-        isinstance(change, ChangeRows)
+        _makes_rows(statement.text, dialect)
         for section in sections
         if section
-        for change in sql.changes(section.text, dialect)
+        for statement in sql.split(section.text, dialect)
     )
+
+
+def _makes_rows(statement: str, dialect: str) -> bool:
+    tokens = code(sql.grammar(dialect).tokens(statement))
+    verb = main_verb(tokens) or tokens[0]
+    return verb.named("INSERT", "REPLACE", "MERGE", "COPY")
 
 
 def write(made: Squash, *, archive: Path | None) -> None:

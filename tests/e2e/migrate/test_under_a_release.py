@@ -1,0 +1,44 @@
+"""By hand, while a release runs: what it does not fit is refused."""
+
+from __future__ import annotations
+
+from tests.e2e.migrate.conftest import CREATE, RENAME, Shop
+
+NOTE = "-- expand\nALTER TABLE orders ADD COLUMN note text;\n-- down\nALTER TABLE orders DROP COLUMN note;\n"
+
+
+def test_every_verb_is_held_to_the_rule(shop: Shop):
+    shop.write("1_create.sql", CREATE)
+    note = shop.write("2_note.sql", NOTE)
+    shop.deploy()
+
+    # Taking back what the running release needs.
+    refused = shop.migrate("down", "2", status=1)
+    assert "needs 2/expand" in refused.told
+    assert "note" in shop.columns("orders")
+    assert shop.standings()["2/expand"] == "applied"
+
+    # Giving it another version, under which the running release would not know it.
+    note.rename(note.with_name("3_note.sql"))
+    refused = shop.migrate("mark", "3", "--renamed", "2", status=1)
+    assert "give the file its old version back" in refused.told
+    (note.parent / "3_note.sql").rename(note)
+
+    # Removing what the running release may use: by running it, or by saying that it was run.
+    shop.write("4_rename.sql", RENAME)
+    shop.migrate("run", "4")
+    for verb in ("run", "mark"):
+        refused = shop.migrate(verb, "4/contract", status=1)
+        assert "4/contract may not run yet" in refused.told
+        assert "does not know 4" in refused.told
+    assert shop.columns("orders") == {"id", "item", "note", "product"}
+    assert shop.standings()["4/contract"] == "held"
+    assert shop.migrate("status", "--json").json["intents"] == []
+
+    # The release that ships it runs: now it may.
+    shop.deploy()
+    refused = shop.migrate("mark", "4/contract", "--verify", status=1)
+    assert "orders.item is gone" in refused.told
+    shop.execute("ALTER TABLE orders DROP COLUMN item")
+    shop.migrate("mark", "4/contract", "--verify")
+    assert shop.standings()["4/contract"] == "applied"
