@@ -14,7 +14,8 @@ from pilotage.migrate.sql.statement import Statement
 from pilotage.model import Half
 
 EXPAND = frozenset({Half.EXPAND})
-BOTH = frozenset(Half)
+CONTRACT = frozenset({Half.CONTRACT})
+BOTH = EXPAND | CONTRACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ Check = Callable[[Change, Context], Iterator[Hazard]]
 class Rule:
     """One hazard: how to find it, and why it is one.
 
-    ``id`` is what ``allow=`` names; ``numbers`` are its places in the hazard catalogue.
+    ``id`` is what ``allow=`` names; ``numbers`` are its places in ``docs/reference/hazards.md``.
     """
 
     id: str

@@ -242,6 +242,8 @@ WARNINGS = {
     "drop-index": "DROP INDEX i",
     "loosen": "ALTER TABLE orders ALTER item DROP NOT NULL",
     "replace-object": "CREATE OR REPLACE VIEW v AS SELECT 1",
+    "rewrite-type": "-- contract\nALTER TABLE orders ALTER amount TYPE bigint",
+    "scan-for-null": "-- contract\nALTER TABLE orders ALTER amount SET NOT NULL",
     "stricter-constraint": "ALTER TABLE orders ADD CONSTRAINT k CHECK (amount > 0) NOT VALID",
     "widen-type": "ALTER TABLE orders ALTER item TYPE text",
     "validate-at-once": "ALTER TABLE orders ADD CONSTRAINT k CHECK (amount > 0) NOT VALID; "
@@ -292,6 +294,12 @@ class TestWarnings:
         assert finding.rewrite == f"-- expand\n-- pilotage: transaction=false\n{rewrite}\n"
         again = rules(finding.rewrite)
         assert finding.rule not in again
+
+    def test_a_validated_check_spares_the_scan(self) -> None:
+        (finding,) = found("-- contract\nALTER TABLE orders ALTER amount SET NOT NULL;")
+
+        assert finding.rule == "scan-for-null"
+        assert rules(finding.rewrite) == []
 
     def test_the_parsers_own_tree_is_left_alone(self) -> None:
         sql = "CREATE INDEX ON orders (item);"

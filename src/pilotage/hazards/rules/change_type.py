@@ -11,16 +11,25 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """ALTER COLUMN TYPE, unless it is known to be a widening that PostgreSQL does without a rewrite."""
+    rewrite = rewrites(change, context)
+    if rewrite:
+        yield Hazard(
+            f"{rewrite.message}, and old code meets a type it does not know", rewrite.rewrite
+        )
+
+
+def rewrites(change: c.Change, context: Context) -> Hazard | None:
+    """The rewrite of a table for a new type; None where there is none."""
     if not isinstance(change, c.AlterType) or context.new_column(change.table, change.column):
-        return
+        return None
     column = context.column(change.table, change.column)
     before = column.type if column else ""
     if before and not change.using and widens(before, change.type):
-        return
+        return None
     was = f"from {before} " if before else ""
-    yield Hazard(
+    return Hazard(
         f"{change.table}.{change.column} changes its type {was}to {change.type}: the table is "
-        "rewritten under a lock that stops everybody, and old code meets a type it does not know",
+        "rewritten under a lock that stops everybody",
         context.rewriter.change_type(change, before),
     )
 

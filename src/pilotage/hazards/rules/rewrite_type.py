@@ -1,0 +1,29 @@
+"""A contract half that changes a type writes the whole table anew under a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotage.hazards.finding import Class, Severity
+from pilotage.hazards.rule import CONTRACT, Context, Hazard, Rule
+from pilotage.hazards.rules import change_type
+from pilotage.migrate.sql import change as c
+
+
+def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+    """What `change-type` refuses in an expand half."""
+    hazard = change_type.rewrites(change, context)
+    if hazard:
+        yield Hazard(f"{hazard.message}, while new code serves", hazard.rewrite)
+
+
+RULE = Rule(
+    id="rewrite-type",
+    numbers=(26, 27),
+    class_=Class.AVAILABILITY,
+    severity=Severity.WARNING,
+    halves=CONTRACT,
+    why="Nothing older is left, but the release that serves waits until all rows, indexes and checks "
+    "are done.",
+    check=check,
+)
