@@ -269,6 +269,7 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
         error.next = "mend what failed, then run the command again: only forward is possible"
         return
     await run.world.store.update(lambda s: replace(s, spec=aborted), token=run.token)
+    run.emit(Planned(plan=plan))
     try:
         await execute(replace(run, plan=plan))
     except StepError as second:

@@ -38,10 +38,15 @@ class Claim:
 
 
 class Store:
-    """Reads and changes `DeployState`; a change needs the token of the lease in force."""
+    """Reads and changes `DeployState`; a change needs the token of the lease in force.
 
-    def __init__(self, document: Document) -> None:
+    ``floor`` is the highest token that the hosts have seen: a new one is above it even where the
+    document was lost with its database, so that a new beginning is not taken for an old deployer.
+    """
+
+    def __init__(self, document: Document, *, floor: Callable[[], int] = lambda: 0) -> None:
         self._document = document
+        self._floor = floor
 
     async def read(self) -> DeployState:
         """The state as it is now."""
@@ -102,7 +107,7 @@ class Store:
                 row = LeaseRow(
                     owner=claim.owner, reason=claim.reason, since=now, expires=now + claim.ttl
                 )
-                taken = replace(state, token=state.token + 1, lease=row)
+                taken = replace(state, token=max(state.token, self._floor()) + 1, lease=row)
                 if await self._document.write(taken.to_json(), expected=version):
                     emit(
                         LeaseTaken(

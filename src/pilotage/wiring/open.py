@@ -10,6 +10,7 @@ from pathlib import Path
 from pilotage.config import Config, DatabaseConfig, RoleConfig
 from pilotage.errors import ConfigError
 from pilotage.events import Emit
+from pilotage.host.fence import Fence
 from pilotage.migrate.base import Schema
 from pilotage.migrate.none import NoSchema
 from pilotage.model import Role
@@ -62,7 +63,7 @@ async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator
                 target=target,
                 proxy=EnvoyProxy(settings, emit),
                 schema=schema,
-                store=Store(document or target.state),
+                store=Store(document or target.state, floor=Fence(state_dir).highest),
             ),
             target=target,
             source=source,

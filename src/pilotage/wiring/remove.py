@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from dataclasses import replace
 
 from pilotage.errors import TargetError
@@ -29,7 +30,9 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
     world = project.world
     done: list[str] = []
     async with hold(world.store, claim, emit) as lease:
-        await world.schema.claim(token=lease.token)
+        known = (await world.schema.view()).exists
+        if known:
+            await world.schema.claim(token=lease.token)
         await world.proxy.remove(token=lease.token)
         done.append("the edge is gone: nothing listens any more")
         view = await world.target.observe()
@@ -41,11 +44,13 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
                 next="mend what is named, then `pilotage remove -y` again",
             )
         for instance in view.instances:
+            began = time.monotonic()
             killed = await world.target.stop(instance, token=lease.token)
-            emit(InstanceStopped(instance=instance.id, seconds=0.0, killed=killed))
-        await world.schema.deregister(
-            r.instance for r in (await world.schema.view()).registered if r.host == project.host
-        )
+            seconds = time.monotonic() - began
+            emit(InstanceStopped(instance=instance.id, seconds=seconds, killed=killed))
+        if known:
+            registered = (await world.schema.view()).registered
+            await world.schema.deregister(r.instance for r in registered if r.host == project.host)
         done.append(f"{len(view.instances)} instance(s) stopped")
         await project.source.prune(())
 
