@@ -37,7 +37,7 @@ def words(comment: str, line: int) -> Iterator[Word]:
     """
     rest = comment.strip()
     if not rest:
-        raise SqlError("`-- pilotage:` says nothing", line=line, next=_known())
+        raise SqlError("`-- pilotage:` says nothing", line=line, next=_list_known())
     while rest:
         word, _, rest = rest.partition(" ")
         key, equals, value = word.partition("=")
@@ -46,7 +46,7 @@ def words(comment: str, line: int) -> Iterator[Word]:
             raise SqlError(
                 f"unknown directive `{key}`",
                 line=line,
-                next=f"did you mean `{near[0]}`?" if near else _known(),
+                next=f"did you mean `{near[0]}`?" if near else _list_known(),
             )
         if key == "allow":
             value, rest = f"{value} {rest}".strip(), ""
@@ -101,6 +101,11 @@ def sections_of(key: str) -> tuple[str, ...]:
     return _READERS[key][2]
 
 
+def known() -> tuple[str, ...]:
+    """Every directive's key."""
+    return tuple(_READERS)
+
+
 def seconds(text: str) -> float:
     """A duration such as ``500ms``, ``2s``, ``10m`` or ``1h``, in seconds.
 
@@ -117,7 +122,7 @@ def seconds(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
-def _known() -> str:
+def _list_known() -> str:
     return "known directives: " + ", ".join(f"`{example}`" for _, example, _ in _READERS.values())
 
 
