@@ -118,6 +118,8 @@ def _error(data: Block, detail: ErrorDetails) -> ConfigError:
         what = f"should be one of {context['expected'].replace(' or ', ', ')}"
     if detail["type"] == "greater_than_equal":
         what = f"should be {context['ge']} or more"
+    if detail["type"] == "less_than_equal":
+        what = f"should be {context['le']} or less"
     return ConfigError(f"`{path}` {what}" if path else what, where=str(mark), key=path)
 
 

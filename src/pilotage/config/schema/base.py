@@ -50,6 +50,12 @@ def _whole(value: Any) -> Any:
     raise wrong("should be a whole number")
 
 
+def _port(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+        return value
+    raise wrong("should be a whole number from 1 to 65535")
+
+
 def _flag(value: Any) -> Any:
     if isinstance(value, bool):
         return value
@@ -105,6 +111,7 @@ def _one(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_text)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Port = Annotated[int, BeforeValidator(_port)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, BeforeValidator(_share)]

@@ -18,6 +18,7 @@ from pilotage.config.schema.base import (
     Labels,
     OneOrMore,
     Options,
+    Port,
     Seconds,
     Section,
     Text,
@@ -69,7 +70,10 @@ class Healthcheck(Section):
     timeout: Seconds = Field(default=5.0, description="Time for one answer.")
     host: Text | None = Field(default=None, description="The Host header; pilotage's own key.")
     status: Whole | None = Field(
-        default=None, description="The expected status, any 2xx without it; pilotage's own key."
+        default=None,
+        ge=100,
+        le=599,
+        description="The expected status, any 2xx without it; pilotage's own key.",
     )
 
 
@@ -97,9 +101,9 @@ class ProxyLogging(Section):
 class ProxyRun(Section):
     """The proxy's own container."""
 
-    http_port: Whole | None = Field(default=None, description="Port for HTTP; 80.")
-    https_port: Whole | None = Field(default=None, description="Port for HTTPS; 443.")
-    metrics_port: Whole | None = Field(default=None, description="Port for metrics.")
+    http_port: Port | None = Field(default=None, description="Port for HTTP; 80.")
+    https_port: Port | None = Field(default=None, description="Port for HTTPS; 443.")
+    metrics_port: Port | None = Field(default=None, description="Port for metrics.")
     debug: Flag = Field(default=False, description="Verbose logs.")
     log_max_size: Text | None = Field(default=None, description="Largest log file; 10m.")
     publish: Flag = Field(default=True, description="Publish the ports on the host.")
@@ -113,12 +117,14 @@ class ProxyRun(Section):
 class Proxy(Section):
     """The edge: which requests reach the service, and how."""
 
-    port: Whole | None = Field(
-        default=None, description="The port that the edge listens on; pilotage's own key."
+    port: Port | None = Field(
+        default=None,
+        description="The port that the edge listens on: 80, and 8080 for `target: local`; "
+        "pilotage's own key.",
     )
     host: Text | None = Field(default=None, description="The host name that is served; or `hosts`.")
     hosts: Texts | None = Field(default=None, description="The host names that are served.")
-    app_port: Whole = Field(default=80, description="The port that the application listens on.")
+    app_port: Port = Field(default=80, description="The port that the application listens on.")
     ssl: Annotated[Annotated[Flag, FLAG] | Annotated[Certificate, SECTION], FLAG_OR_SECTION] = (
         Field(
             default=False, description="HTTPS: `true` for an automatic certificate, or one's own."

@@ -46,7 +46,9 @@ class Rollout(Section):
         description="Taken back when the p99 grows beyond this multiple of the old one.",
     )
     min_requests: Whole = Field(
-        default=50, description="Requests that must be seen before errors and times are judged."
+        default=50,
+        ge=1,
+        description="Requests that must be seen before errors and times are judged.",
     )
     canary: Share | None = Field(
         default=None, description="Share of the traffic that the new release gets first."
