@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from tests.integration.postgresql.support import Db
 from tests.servers import VERSIONS, Postgres, server
 

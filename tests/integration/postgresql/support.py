@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from tests.servers import Postgres
 
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
 from pilotage.secret import Secret
-from tests.servers import Postgres
 
 QUICK = RunnerSettings(lock_timeout=0.1, timeout=30.0, lock_wait=20.0)
 

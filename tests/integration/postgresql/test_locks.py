@@ -9,10 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-
-from pilotage.errors import LockUnavailable
-from pilotage.events import Event, HalfFinished, HalfRetried, ignore
-from pilotage.model import Half, Kind, Registration, Ships
 from tests.integration.postgresql.support import (
     QUICK,
     Db,
@@ -21,6 +17,10 @@ from tests.integration.postgresql.support import (
     until,
 )
 from tests.migrations import migration, section
+
+from pilotage.errors import LockUnavailable
+from pilotage.events import Event, HalfFinished, HalfRetried, ignore
+from pilotage.model import Half, Kind, Registration, Ships
 
 pytestmark = pytest.mark.integration
 
