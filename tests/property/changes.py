@@ -117,13 +117,21 @@ class Change:
         """The statements of the expand half, or None when the file has none."""
         return None
 
-    def backfill(self, db: Database) -> int | None:
-        """Run one batch; the number of rows changed. None: the file has no backfill."""
-        return None
+    def has_backfill(self) -> bool:
+        """Whether the file has a backfill."""
+        return False
 
-    def bad_rows(self, db: Database) -> list[int] | None:
-        """The keys that the ``verify`` query returns. None: the file has none."""
-        return None
+    def backfill(self, db: Database) -> int:
+        """Run one batch of it; the number of rows changed."""
+        raise NotImplementedError
+
+    def has_verify(self) -> bool:
+        """Whether the file has a ``verify`` query."""
+        return False
+
+    def bad_rows(self, db: Database) -> list[int]:
+        """The keys that the query returns."""
+        raise NotImplementedError
 
     def contract(self) -> list[Statement] | None:
         """The statements of the contract half, or None."""
@@ -153,10 +161,9 @@ class Change:
             replaces=self.replaces,
             breaks_old=self.breaks_old,
         )
-        db = Database()
 
         def section(name: str, there: object, *, oob: bool = False) -> Section | None:
-            if there is None:
+            if not there:
                 return None
             text = f"-- {name} of {type(self).__name__} {self.version} on {self.table}"
             return Section(text, 1, replace(directives, out_of_band=oob))
@@ -166,21 +173,18 @@ class Change:
             name=f"{type(self).__name__.lower()}_{self.table}",
             path=Path(f"{self.version}.sql"),
             expand=section("expand", self.expand(), oob=self.flags.oob_expand),
-            backfill=section("backfill", self._optional(self.backfill, db)),
-            verify=section("verify", self._optional(self.bad_rows, db)),
+            backfill=section("backfill", self.has_backfill()),
+            verify=section("verify", self.has_verify()),
             contract=section("contract", self.contract(), oob=self.flags.oob_contract),
             down=section("down", self.down()),
         )
 
-    @staticmethod
-    def _optional(part: Callable[[Database], object], db: Database) -> object:
-        """Whether a file has the section: an empty database answers without touching a row."""
-        return part(db)
 
-
-def _rows(db: Database, table: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    known = db.tables.get(table)
-    return iter(()) if known is None else iter(list(known.rows.items()))
+def _rows(db: Database, table: str, *columns: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows; a query that names a column which is not there fails, as any other does."""
+    known = db.table(table)
+    known.need(*columns)
+    return iter(list(known.rows.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,22 +247,28 @@ class AddColumn(Change):
         """ADD COLUMN, nullable: old code does not know it."""
         return [add_column(self.table, self.use.column, Column())]
 
-    def backfill(self, db: Database) -> int | None:
-        """Old rows get a value."""
-        if not (self.required and self.flags.backfill):
-            return None
-        changed = 0
-        for key, row in _rows(db, self.table):
-            if row.get(self.use.column, 0) is None and changed < BATCH:
-                db.update(self.table, key, {self.use.column: self.use.codec.encode(UNSAID)})
-                changed += 1
-        return changed
+    def has_backfill(self) -> bool:
+        """Where it must not stay null."""
+        return self.required and self.flags.backfill
 
-    def bad_rows(self, db: Database) -> list[int] | None:
+    def backfill(self, db: Database) -> int:
+        """Old rows get a value."""
+        batch = self._empty(db)[:BATCH]
+        for key in batch:
+            db.update(self.table, key, {self.use.column: self.use.codec.encode(UNSAID)})
+        return len(batch)
+
+    def _empty(self, db: Database) -> list[int]:
+        column = self.use.column
+        return [key for key, row in _rows(db, self.table, column) if row[column] is None]
+
+    def has_verify(self) -> bool:
+        """Where it must not stay null."""
+        return self.required and self.flags.verify
+
+    def bad_rows(self, db: Database) -> list[int]:
         """Rows that have none."""
-        if not (self.required and self.flags.verify):
-            return None
-        return [k for k, row in _rows(db, self.table) if row.get(self.use.column, 0) is None]
+        return self._empty(db)
 
     def contract(self) -> list[Statement] | None:
         """SET NOT NULL."""
@@ -319,9 +329,13 @@ class Rename(Change):
         a, b, sync = self.old.column, self.new.column, self._sync()
         return [
             key
-            for key, row in _rows(db, self.table)
-            if a in row and b in row and row[b] != (None if row[a] is None else sync.to_b(row[a]))
+            for key, row in _rows(db, self.table, a, b)
+            if row[b] != (None if row[a] is None else sync.to_b(row[a]))
         ]
+
+    def has_backfill(self) -> bool:
+        """Always."""
+        return True
 
     def backfill(self, db: Database) -> int:
         """Rows from before the triggers."""
@@ -336,9 +350,13 @@ class Rename(Change):
             )
         return len(batch)
 
-    def bad_rows(self, db: Database) -> list[int] | None:
+    def has_verify(self) -> bool:
+        """As it was drawn."""
+        return self.flags.verify
+
+    def bad_rows(self, db: Database) -> list[int]:
         """Rows in which the two differ."""
-        return self._unequal(db) if self.flags.verify else None
+        return self._unequal(db)
 
     def contract(self) -> list[Statement]:
         """DROP NOT NULL, DROP TRIGGER, DROP COLUMN.
@@ -385,25 +403,27 @@ class Move(Change):
     def _behind(self, db: Database) -> list[int]:
         a, b = self.old.column, self.new.column
         return [
-            key
-            for key, row in _rows(db, self.table)
-            if a in row and b in row and row[a] is not None and row[b] is None
+            key for key, row in _rows(db, self.table, a, b) if row[a] is not None and row[b] is None
         ]
 
-    def backfill(self, db: Database) -> int | None:
+    def has_backfill(self) -> bool:
+        """As it was drawn."""
+        return self.flags.backfill
+
+    def backfill(self, db: Database) -> int:
         """Rows that only the old column has."""
-        if not self.flags.backfill:
-            return None
         batch = self._behind(db)[:BATCH]
         for key in batch:
             value = self.old.codec.decode(db.tables[self.table].rows[key][self.old.column])
             db.update(self.table, key, {self.new.column: self.new.codec.encode(value)})
         return len(batch)
 
-    def bad_rows(self, db: Database) -> list[int] | None:
-        """Rows that would be lost. A file without a backfill always has this check."""
-        if self.flags.backfill and not self.flags.verify:
-            return None
+    def has_verify(self) -> bool:
+        """As it was drawn; a file without a backfill always has it."""
+        return self.flags.verify or not self.flags.backfill
+
+    def bad_rows(self, db: Database) -> list[int]:
+        """Rows that would be lost."""
         return self._behind(db)
 
     def contract(self) -> list[Statement]:
@@ -450,7 +470,11 @@ class DropColumn(Change):
                     or known.columns[column].default == value
                 )
 
-            return Statement(lambda db: db.set_default(self.table, column, value), done)
+            def run(db: Database) -> None:
+                if not done(db):
+                    db.set_default(self.table, column, value)
+
+            return Statement(run, done)
 
         return [one(column, codec.encode(UNSAID)) for column, codec in self.defaults]
 

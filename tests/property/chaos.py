@@ -58,11 +58,15 @@ class Crash(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """After ``gap`` more points, this happens. ``arg`` chooses to what."""
+    """After ``gap`` more points, this happens. ``arg`` chooses to what.
+
+    ``at``: count only points of this name.
+    """
 
     gap: int
     kind: str
     arg: int = 0
+    at: str = ""
 
 
 ERRORS: dict[str, type[PilotageError]] = {
@@ -139,7 +143,8 @@ class Chaos:
         fault = self._next
         if fault is None:
             return None
-        self._left -= 1
+        if fault.at in ("", label):
+            self._left -= 1
         if self._left > 0:
             return None
         if fault.kind == "fail" and label not in (LATE if after else ERRORS):

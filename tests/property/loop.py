@@ -35,12 +35,14 @@ class _NoSelector:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. ``now``: seconds since it was made."""
+    """The loop. ``now``: seconds since it was made. ``stray``: exceptions that nobody awaited."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self._selector = _NoSelector(self)
+        self.stray: list[BaseException] = []
+        self.set_exception_handler(_keep)
 
     def time(self) -> float:
         """The time that only waiting moves."""
@@ -51,6 +53,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Nobody sleeps in a system call."""
+
+
+def _keep(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception that nobody awaited: kept for whoever asks."""
+    exception = context.get("exception")
+    if isinstance(loop, VirtualLoop) and exception is not None:
+        loop.stray.append(exception)
 
 
 def run(main: Coroutine[Any, Any, T], loop: VirtualLoop) -> T:

@@ -249,7 +249,10 @@ class ModelSchema:
 
     async def verify(self, migration: Migration) -> None:
         """Run the check."""
-        bad = self._server.change[migration.version].bad_rows(self._server.db)
+        try:
+            bad = self._server.change[migration.version].bad_rows(self._server.db)
+        except SqlError as error:
+            raise HalfFailed(f"the verify query of {migration} failed: {error!r}") from error
         if bad:
             raise VerifyFailed(f"{migration}: rows {bad[:3]}")
 

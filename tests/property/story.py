@@ -8,8 +8,9 @@ what the spec row wants.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pilotage.deploy import console, contract, deploy, forget_host, rollback
@@ -45,6 +46,7 @@ from pilotage.targets.memory import MemoryDocument, MemoryTarget
 
 from .changes import AddColumn, Move
 from .chaos import Chaos, Crash, Fault, Process
+from .database import SqlError
 from .loop import VirtualLoop, run
 from .oracle import Oracle, Violation
 from .repository import Repository, Version, Writing
@@ -115,6 +117,7 @@ class Story:
         self.tasks: list[asyncio.Task[None]] = []
         self.failure: BaseException | None = None
         self.ending = ""
+        self.points_told = 0
         self._number = 0
 
     # -- the service ----------------------------------------------------------------------------
@@ -412,6 +415,7 @@ class Story:
                 self.oracle.served = True
             if self.failure:
                 raise self.failure
+        self.points_told = self.chaos.points
         await self._calm()
         await self._again()
         self.oracle.look()
@@ -442,13 +446,21 @@ class Story:
 
     async def _again(self) -> None:
         """Run the command of the spec row again until it ends; what is then is what the row wants."""
+        began = (await self.state()).spec
         for _ in range(TRIES):
             state = await self.state()
-            if state.spec is None:
+            if began is None or state.spec is None:
                 return
             error = await self._rerun(state.spec, state)
             spec = (await self.state()).spec
             assert spec is not None
+            unasked = began.aborted_reason and not spec.aborted_reason
+            if unasked and spec.direction == "deploy":  # a rollback is asked for each time
+                raise Violation(f"{spec.to} was aborted, and is taken up again unasked")
+            if spec.direction == "rollback" and spec.aborted_reason and isinstance(error, Refused):
+                # It was given up, and cannot be had any more: what served before is asked for.
+                error = await self._rerun(Spec(to=spec.wanted or spec.to), state)
+                spec = (await self.state()).spec or spec
             if error is None or (spec.aborted_reason and type(error) is Refused):
                 self.ending = "aborted" if spec.aborted_reason else "settled"
                 await self._settled(spec)
@@ -495,10 +507,13 @@ class Story:
         """A person fills in by hand what a file without a backfill left out."""
         mended = 0
         for change in self.repository.change.values():
-            if isinstance(change, (Move, AddColumn)) and not change.flags.backfill:
-                whole = replace(change, flags=replace(change.flags, backfill=True))
-                while changed := whole.backfill(self.server.db):
-                    mended += changed
+            by_hand = isinstance(change, Move) or (
+                isinstance(change, AddColumn) and change.required
+            )
+            if by_hand and not change.has_backfill():
+                with contextlib.suppress(SqlError):
+                    while changed := change.backfill(self.server.db):
+                        mended += changed
         return mended
 
     def _really_stuck(self, error: PilotageError, spec: Spec) -> None:
@@ -534,32 +549,23 @@ class Story:
         await self._contracts(version)
 
     async def _contracts(self, version: Version) -> None:
-        """What the release may contract is contracted by the next deploy, or by a person."""
-        self._mend()
-        if self.example.contract == "manual":
-            await self.must(Op("contract"))
-        else:
-            self.repository.cut(version.positions)
-            self.cursor = len(self.repository.versions) - 2
-            await self.must(Op("next"))
-        held = [
-            ref
-            for ref in in_band(held_refs_of(version), version.migrations)
-            if ref not in self.server.done
-        ]
-        if held:
-            raise Violation(f"still held: {held}")
+        """What the release may contract is contracted by the next deploy, or by a person.
 
-    async def must(self, op: Op) -> None:
-        """An operation that has no reason to fail."""
-        process = await self.do(op)
-        if process.outcome != "done":
-            raise Violation(f"{process.name}: {process.outcome}")
-
-
-def held_refs_of(version: Version) -> tuple[HalfRef, ...]:
-    """The contract halves among the files of a release."""
-    return tuple(r for m in version.migrations for r in m.halves() if r.half is Half.CONTRACT)
+        Where a file has no backfill a person has to help, perhaps once for each such file.
+        """
+        refs = [r for m in version.migrations for r in m.halves() if r.half is Half.CONTRACT]
+        for _ in range(1 + len(refs)):
+            self._mend()
+            if self.example.contract == "manual":
+                process = await self.do(Op("contract"))
+            else:
+                self.repository.cut(version.positions)
+                self.cursor = len(self.repository.versions) - 2
+                process = await self.do(Op("next"))
+            held = [ref for ref in in_band(refs, version.migrations) if ref not in self.server.done]
+            if process.outcome == "done" and not held:
+                return
+        raise Violation(f"{process.outcome}; still held: {held}")
 
 
 def tell(example: Example) -> Story:
@@ -567,4 +573,7 @@ def tell(example: Example) -> Story:
     loop = VirtualLoop()
     story = Story(example, loop)
     run(story.tell(), loop)
+    for stray in loop.stray:
+        if isinstance(stray, Exception) and not isinstance(stray, PilotageError):
+            raise stray
     return story

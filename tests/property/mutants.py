@@ -1,0 +1,350 @@
+"""Planners and executors that are wrong in one way each. The property tests must tell every one of them.
+
+A mutant replaces named functions of pilotage, where they are used. What has two guards, the planner's
+and the executor's, takes a mutant of both: alone, each is still safe, which is what they are two for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import pilotage.deploy
+import pilotage.execute
+import pilotage.plan.halves
+import pilotage.plan.rule
+import pilotage.plan.running
+import pilotage.plan.verbs
+import pilotage.proof
+import pilotage.store
+import pilotage.traffic
+from pilotage.errors import ProxyError
+from pilotage.model import Applied, Half, HalfRef, Observed, SchemaView
+from pilotage.plan import Plan
+from pilotage.plan.halves import Halves, contract_step, held_refs, in_band
+from pilotage.proof import Proof
+from pilotage.run import Run
+from pilotage.steps import Check, Contract, Start, Step, Stop, Switch
+from pilotage.targets.memory import MemoryTarget
+
+from .schema import ModelSchema
+
+Patch = Callable[[contextlib.ExitStack], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A name, what is wrong, and how to make it so."""
+
+    name: str
+    apply: Patch
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[None]:
+        """For the length of a ``with`` block pilotage is this mutant."""
+        with contextlib.ExitStack() as stack:
+            self.apply(stack)
+            yield
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(make: Patch) -> Patch:
+    """Register a mutant under the name of its function."""
+    MUTANTS.append(Mutant(make.__name__, make))
+    return make
+
+
+def change(stack: contextlib.ExitStack, where: object, name: str, new: object) -> None:
+    """Replace one name until the end of the stack."""
+    stack.enter_context(patch.object(where, name, new))
+
+
+def nothing(*args: object, **named: object) -> tuple[Any, ...]:
+    """For what finds something: it finds nothing."""
+    return ()
+
+
+async def skipped(*args: object, **named: object) -> None:
+    """For what does something: it does nothing."""
+
+
+# -- the planner ---------------------------------------------------------------------------------
+
+
+def reordered(order: Callable[[tuple[Step, ...]], tuple[Step, ...]]) -> Callable[..., Any]:
+    """`reconcile`, with its steps put into another order."""
+    right = pilotage.plan.running.reconcile
+
+    def reconcile(*args: Any, **named: Any) -> tuple[Step, ...]:
+        return order(right(*args, **named))
+
+    return reconcile
+
+
+def _all_of(step: Step, kind: str) -> bool:
+    return isinstance(step, (Start, Check, Stop)) and all(i.kind == kind for i in step.instances)
+
+
+@mutant
+def contract_before_stop(stack: contextlib.ExitStack) -> None:
+    """What the new release contracts is contracted while the old one still runs."""
+
+    def first(observed: Observed, goal: Any, spec: Any) -> Halves:
+        refs = in_band(held_refs(observed, goal.release.ships), goal.files)
+        applied = observed.schema.applied
+        ready = tuple(
+            r for r in refs if not goal.files.get(r.version).expand or r.version in applied.expanded
+        )
+        if observed.schema.fresh or not ready:
+            return Halves()
+        return Halves((contract_step(ready, goal.files, optional=True),))
+
+    change(stack, pilotage.plan.verbs, "contracts_before", first)
+    change(stack, pilotage.plan.verbs, "misfits", nothing)
+    change(stack, pilotage.execute, "prove_again", _proven)
+
+
+async def _proven(*args: object, **named: object) -> Proof:
+    return Proof((), ())
+
+
+@mutant
+def expand_after_start(stack: contextlib.ExitStack) -> None:
+    """New instances start, and only then does the schema get what they need."""
+    right = pilotage.plan.verbs.plan_deploy
+
+    def plan_deploy(*args: Any, **named: Any) -> Plan:
+        plan = right(*args, **named)
+        last = [s for s in plan.steps if s.kind in ("ApplyHalf", "Backfill")]
+        first = [s for s in plan.steps if s not in last]
+        at = next((n + 1 for n, s in enumerate(first) if isinstance(s, Start)), len(first))
+        return replace(plan, steps=(*first[:at], *last, *first[at:]))
+
+    change(stack, pilotage.deploy, "plan_deploy", plan_deploy)
+    change(stack, pilotage.execute, "judge", nothing)
+
+
+@mutant
+def rollback_ignores_contract(stack: contextlib.ExitStack) -> None:
+    """A rollback asks nobody whether the old code can still read the schema."""
+    change(stack, pilotage.plan.verbs, "misfits", nothing)
+    change(stack, pilotage.execute, "judge", nothing)
+    change(stack, pilotage.traffic, "judge", nothing)
+
+
+@mutant
+def workers_before_switch(stack: contextlib.ExitStack) -> None:
+    """New workers consume before anybody knows that the new release serves."""
+
+    def order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        early = [s for s in steps if isinstance(s, Start) and _all_of(s, "worker")]
+        rest = [s for s in steps if s not in early]
+        at = next((n for n, s in enumerate(rest) if isinstance(s, Switch)), len(rest))
+        return (*rest[:at], *early, *rest[at:])
+
+    change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
+
+
+@mutant
+def old_workers_stopped_before_check(stack: contextlib.ExitStack) -> None:
+    """Old workers stop before the new ones have shown that they work."""
+
+    def order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        early = [s for s in steps if isinstance(s, Stop) and _all_of(s, "worker")]
+        rest = [s for s in steps if s not in early]
+        at = next(
+            (n for n, s in enumerate(rest) if isinstance(s, Start) and _all_of(s, "worker")),
+            len(rest),
+        )
+        return (*rest[:at], *early, *rest[at:])
+
+    change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
+
+
+@mutant
+def old_web_stopped_before_switch(stack: contextlib.ExitStack) -> None:
+    """Old web instances stop when the new ones are healthy, and the requests move afterwards."""
+
+    def order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        early = [s for s in steps if isinstance(s, Stop) and _all_of(s, "traffic")]
+        rest = [s for s in steps if s not in early]
+        at = next((n for n, s in enumerate(rest) if isinstance(s, Switch)), len(rest))
+        return (*rest[:at], *early, *rest[at:])
+
+    change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
+
+
+@mutant
+def aborted_release_taken_up_again(stack: contextlib.ExitStack) -> None:
+    """A release that was aborted is deployed once more without anybody asking for it."""
+    right = pilotage.plan.verbs.deploy_spec
+
+    def deploy_spec(*args: Any, **named: Any) -> Any:
+        return right(*args, **{**named, "again": True})
+
+    change(stack, pilotage.plan.verbs, "deploy_spec", deploy_spec)
+
+
+@mutant
+def squash_too_early(stack: contextlib.ExitStack) -> None:
+    """A squash is adopted although not all that it replaces was applied."""
+    change(stack, pilotage.plan.halves, "not_replaced", nothing)
+
+
+# -- what is observed and proven -----------------------------------------------------------------
+
+
+@mutant
+def no_proof(stack: contextlib.ExitStack) -> None:
+    """Contract halves run whoever is still there."""
+    change(stack, pilotage.execute, "prove_again", _proven)
+    for module in (pilotage.plan.halves, pilotage.plan.verbs):
+        change(stack, module, "prove", lambda *args, **named: Proof((), ()))
+
+
+@mutant
+def unreachable_host_is_empty(stack: contextlib.ExitStack) -> None:
+    """A host that does not answer has nothing running."""
+    change(stack, pilotage.proof, "_hosts", nothing)
+
+
+@mutant
+def sessions_ignored(stack: contextlib.ExitStack) -> None:
+    """A database session of an old release is nobody's business."""
+    change(stack, pilotage.proof, "_sessions", nothing)
+
+
+@mutant
+def consoles_ignored(stack: contextlib.ExitStack) -> None:
+    """Only what a deploy starts counts as running."""
+    right = pilotage.proof._instances
+
+    def instances(observed: Observed, refs: tuple[HalfRef, ...]) -> list[str]:
+        seen = tuple(i for i in observed.instances if i.kind != "console")
+        return right(replace(observed, instances=seen), refs)
+
+    change(stack, pilotage.proof, "_instances", instances)
+    change(stack, pilotage.proof, "_sessions", nothing)
+
+
+def _counted(stack: contextlib.ExitStack, count: Callable[[SchemaView, Applied], Applied]) -> None:
+    right = SchemaView.applied.fget  # type: ignore[attr-defined]
+    change(stack, SchemaView, "applied", property(lambda view: count(view, right(view))))
+
+
+@mutant
+def contract_counts_when_finished(stack: contextlib.ExitStack) -> None:
+    """A contract half that has begun does not count until it has ended."""
+    _counted(stack, lambda view, applied: replace(applied, contracted=applied.finished))
+
+
+@mutant
+def expand_counts_when_started(stack: contextlib.ExitStack) -> None:
+    """An expand half counts from its beginning, its backfill pending."""
+
+    def started(view: SchemaView, applied: Applied) -> Applied:
+        rows = (row.ref for row in view.rows if row.ref.half is Half.EXPAND)
+        return replace(applied, expanded=frozenset(ref.version for ref in rows))
+
+    _counted(stack, started)
+
+
+# -- the executor --------------------------------------------------------------------------------
+
+
+@mutant
+def intent_after_observation(stack: contextlib.ExitStack) -> None:
+    """The door is closed after the look around, and not before."""
+    close, prove = pilotage.execute.close_door, pilotage.execute.prove_again
+
+    async def prove_then_close(run: Run, refs: tuple[HalfRef, ...]) -> Proof:
+        proof = await prove(run, refs)
+        await close(run, refs)
+        return proof
+
+    change(stack, pilotage.execute, "close_door", skipped)
+    change(stack, pilotage.execute, "prove_again", prove_then_close)
+
+
+@mutant
+def no_intent(stack: contextlib.ExitStack) -> None:
+    """The door is never closed."""
+    change(stack, pilotage.execute, "close_door", skipped)
+
+
+@mutant
+def no_second_backfill(stack: contextlib.ExitStack) -> None:
+    """What old code wrote while it drained is left behind."""
+    change(stack, pilotage.execute, "backfill_again", skipped)
+
+
+@mutant
+def unverified_contract(stack: contextlib.ExitStack) -> None:
+    """Nobody asks the file's own check."""
+    change(stack, pilotage.execute, "verify", skipped)
+
+
+@mutant
+def gate_judges_nothing(stack: contextlib.ExitStack) -> None:
+    """Whatever registers may start."""
+    change(stack, pilotage.execute, "judge", nothing)
+
+
+@mutant
+def gate_skipped(stack: contextlib.ExitStack) -> None:
+    """Instances start without a word to the schema."""
+
+    def start_gate(*args: object) -> Callable[[], Awaitable[None]]:
+        return skipped
+
+    change(stack, pilotage.execute, "start_gate", start_gate)
+
+
+@mutant
+def unchecked_start(stack: contextlib.ExitStack) -> None:
+    """Nobody waits until new instances are healthy."""
+    change(stack, pilotage.execute, "check", skipped)
+    change(stack, pilotage.traffic, "healthy_now", skipped)
+
+
+@mutant
+def switch_counted_before_confirmation(stack: contextlib.ExitStack) -> None:
+    """A host that does not confirm its route is counted as switched."""
+
+    async def apply_routes(run: Run, routes: dict[str, Any], before: object) -> list[float]:
+        moments = [0.0]
+        for host, route in routes.items():
+            with contextlib.suppress(ProxyError):
+                moments.append(await run.world.proxy.apply(host, route, token=run.token))
+        return moments
+
+    change(stack, pilotage.traffic, "apply_routes", apply_routes)
+
+
+# -- fences --------------------------------------------------------------------------------------
+
+
+@mutant
+def host_fence_ignored(stack: contextlib.ExitStack) -> None:
+    """A host does what a deployer says that slept through its lease."""
+    change(stack, MemoryTarget, "admit", nothing)
+
+
+@mutant
+def schema_fence_ignored(stack: contextlib.ExitStack) -> None:
+    """The schema does what a deployer says that slept through its lease."""
+    change(stack, ModelSchema, "_compare", nothing)
+
+
+@mutant
+def lease_never_claimed(stack: contextlib.ExitStack) -> None:
+    """A deployer looks around without raising the fence of the schema first."""
+    change(stack, ModelSchema, "claim", skipped)
+
+
+__all__ = ["MUTANTS", "Contract", "Mutant"]
