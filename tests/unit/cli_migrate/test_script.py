@@ -1,0 +1,103 @@
+"""What running a half would run, as text."""
+
+from __future__ import annotations
+
+from tests.migrations import migration, section
+
+from pilotage.migrate.dialects.base import Window
+from pilotage.migrate.script import script
+from pilotage.migrate.settings import RunnerSettings
+from pilotage.model import Half
+
+SETTINGS = RunnerSettings(lock_timeout=0.5, timeout=60.0)
+
+
+def test_a_half_in_a_transaction():
+    one = migration("7", "note", expand="ALTER TABLE t ADD COLUMN a int;\nSELECT 1;\n")
+    assert (
+        script(one, Half.EXPAND, dialect="postgresql", settings=SETTINGS)
+        == """\
+-- 7_note: the expand half, as pilotage runs it on postgresql
+-- under the migration lock, in one session
+
+-- 7/expand: one transaction, retried as a whole
+BEGIN;
+SET LOCAL lock_timeout = '500ms';
+SET LOCAL statement_timeout = '60000ms';
+ALTER TABLE t ADD COLUMN a int;
+SELECT 1;
+-- (recorded: 7/expand)
+COMMIT;
+"""
+    )
+
+
+def test_directives_are_obeyed():
+    half = section("SELECT 1", lock_timeout=2.0, timeout=600.0)
+    text = script(migration("7", expand=half), Half.EXPAND, dialect="postgresql", settings=SETTINGS)
+    assert "SET LOCAL lock_timeout = '2000ms';" in text
+    assert "SET LOCAL statement_timeout = '600000ms';" in text
+
+
+def test_statement_by_statement():
+    half = section("CREATE INDEX CONCURRENTLY i ON t (a);\nANALYZE t;\n", transaction=False)
+    text = script(migration("7", expand=half), Half.EXPAND, dialect="postgresql", settings=SETTINGS)
+    lines = text.splitlines()[3:]
+    assert lines == [
+        "-- 7/expand: statement by statement; a run that breaks off resumes",
+        "",
+        "-- statement 1 of 2",
+        "SET lock_timeout = '0ms';",  # nobody queues behind a concurrent build
+        "SET statement_timeout = '60000ms';",
+        "CREATE INDEX CONCURRENTLY i ON t (a);",
+        "",
+        "-- statement 2 of 2",
+        "BEGIN;",
+        "SET LOCAL lock_timeout = '500ms';",
+        "SET LOCAL statement_timeout = '60000ms';",
+        "ANALYZE t;",
+        "-- (recorded: 7/expand)",
+        "COMMIT;",
+    ]
+
+
+def test_batches_of_a_backfill():
+    fill = "UPDATE t SET b = a WHERE b IS NULL"
+    one = migration("7", expand="ALTER TABLE t ADD COLUMN b int", backfill=f"{fill};")
+    blind = script(one, Half.EXPAND, dialect="postgresql", settings=SETTINGS)
+    assert f"{fill.replace('b IS NULL', '(b IS NULL)')} AND (t.<key> > :after" in blind
+
+    windows = {fill: Window("t.id <= 5000", ["5000"], 5000)}
+    seen = script(one, Half.EXPAND, dialect="postgresql", settings=SETTINGS, windows=windows)
+    assert "UPDATE t SET b = a WHERE (b IS NULL) AND (t.id <= 5000);" in seen
+    assert ":after" not in seen
+
+
+def test_a_backfill_that_limits_itself_is_repeated():
+    fill = "DELETE FROM t WHERE id IN (SELECT id FROM t WHERE a IS NULL LIMIT 100)"
+    one = migration("7", expand="SELECT 1", backfill=fill)
+    text = script(one, Half.EXPAND, dialect="postgresql", settings=SETTINGS)
+    assert "-- repeated until it changes no row\nBEGIN;" in text
+    assert f"{fill};" in text
+
+
+def test_a_contract_half_comes_after_its_backfill_and_its_queries():
+    one = migration(
+        "7",
+        expand="SELECT 'expand'",
+        backfill="UPDATE t SET b = a WHERE b IS NULL",
+        verify="SELECT id FROM t WHERE b IS NULL",
+        contract="ALTER TABLE t DROP COLUMN a",
+    )
+    text = script(one, Half.CONTRACT, dialect="postgresql", settings=SETTINGS)
+    places = [text.index(part) for part in ("UPDATE t", "SELECT id", "DROP COLUMN")]
+    assert places == sorted(places)
+    assert "SELECT 'expand'" not in text
+    assert "proven that nothing older runs" in text
+
+
+def test_sqlite_waits_where_it_begins():
+    text = script(
+        migration("7", expand="SELECT 1"), Half.EXPAND, dialect="sqlite", settings=SETTINGS
+    )
+    assert "PRAGMA busy_timeout = 500;\nBEGIN IMMEDIATE;\nSELECT 1;" in text
