@@ -70,10 +70,16 @@ def parse(url: Secret, *, application_name: str) -> Address:
             if option.val is not None
         }
     except psycopg.Error:
-        raise DatabaseUnavailable(
-            "the database URL cannot be read (its text is not shown, it may hold a password)",
-            next="percent-encode special characters of the password, e.g. %40 for @ and %2F for /",
-        ) from None  # libpq repeats parts of the URL
+        raise _unreadable() from None  # libpq repeats parts of the URL
+    # A password with a bare @, / or ? in it is read as part of the host, the port or the database,
+    # and would be shown as such.
+    ports = given.get("port", "").split(",")
+    if (
+        not all(port.isdecimal() or not port for port in ports)
+        or "@" in given.get("host", "") + given.get("dbname", "")
+        or "@" in query.partition("=")[0]
+    ):
+        raise _unreadable()
     defaults = {
         option.keyword.decode(): option.val.decode()
         for option in Conninfo.get_defaults()
@@ -89,4 +95,11 @@ def parse(url: Secret, *, application_name: str) -> Address:
         host=given.get("host") or defaults.get("host") or "localhost",
         port=given.get("port") or defaults.get("port", ""),
         database=database,
+    )
+
+
+def _unreadable() -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        "the database URL cannot be read (its text is not shown, it may hold a password)",
+        next="percent-encode special characters of the password, e.g. %40 for @ and %2F for /",
     )
