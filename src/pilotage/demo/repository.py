@@ -31,16 +31,17 @@ INSERT INTO channels (name) SELECT channel FROM orders;
 """
 
 LAST_MIGRATION = """\
--- Something to search orders by. A later release will use it.
+-- An order may be a present. New orders get the default; the old ones are filled in batches.
 
 -- expand
-ALTER TABLE orders ADD COLUMN words text;
+ALTER TABLE orders ADD COLUMN gift boolean;
+ALTER TABLE orders ALTER COLUMN gift SET DEFAULT false;
 
 -- backfill
-UPDATE orders SET words = lower(product) WHERE words IS NULL;
+UPDATE orders SET gift = false WHERE gift IS NULL;
 
 -- down
-ALTER TABLE orders DROP COLUMN words;
+ALTER TABLE orders DROP COLUMN gift;
 """
 
 
@@ -144,6 +145,6 @@ def build(path: Path, *, port: int) -> Repository:
     repository.commit("v5-bad-migration", "List the channels")
     repository.git("reset", "--quiet", "--hard", "v4")
 
-    repository.write("db/migrations/20260505100000_search_orders.sql", LAST_MIGRATION)
-    repository.commit("v5", "Prepare a search")
+    repository.write("db/migrations/20260505100000_add_gift.sql", LAST_MIGRATION)
+    repository.commit("v5", "Sell presents")
     return repository
