@@ -51,10 +51,6 @@ def describe(config: Config) -> dict[str, Any]:
         data[name] = _plain(getattr(config, name))
     data["hooks_output"] = _plain(config.file.hooks_output)
     _mask_registries(data)
-    if data["ssh"]["key_data"]:
-        data["ssh"]["key_data"] = [
-            MASK if "\n" in key or "-----" in key else key for key in data["ssh"]["key_data"]
-        ]
     data["not_run"] = list(config.not_run)
     known = config.secrets.values()
     masked = _masked(data, tuple(known))

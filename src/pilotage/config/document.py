@@ -100,6 +100,8 @@ def parse(rendered: Rendered, shown: str, *, may_be_empty: bool = False) -> Bloc
         node = _first(reader, rendered.text)
     except MarkedYAMLError as error:
         raise _syntax(error, rendered, shown) from error
+    except RecursionError:
+        raise ConfigError("it is nested too deeply", where=shown) from None
     except YAMLError as error:
         raise ConfigError(f"is not YAML: {error}", where=shown) from error
     mark = Mark(shown, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pilotage.config.config import (
@@ -22,6 +23,7 @@ from pilotage.config.schema.kamal import Certificate, Proxy
 from pilotage.config.schema.own import Migrations
 from pilotage.config.secrets import Secrets
 from pilotage.config.validate import mark_of
+from pilotage.secret import Secret
 
 LOCAL_HOST = "localhost"
 _LOCAL_PORT = 8080
@@ -43,6 +45,7 @@ def resolve(
 ) -> Config:
     """The configuration. ``data`` says where each key is written."""
     local = file.target == "local"
+    _remember(file, secrets)
     roles = tuple(
         _role(name, section, file, proxy_of(file, data, name))
         for name, section in _roles(file).items()
@@ -71,7 +74,7 @@ def resolve(
         proxy=_proxy(proxy_of(file, data, file.primary_role), local=local),
         rollout=_rollout(file),
         migrations=_migrations(file, root),
-        databases=databases,
+        databases=MappingProxyType(databases),
         consumers=file.consumers,
         state=file.state or ("database" if databases else "target"),
         local=LocalConfig(prepare=file.local.prepare),
@@ -85,6 +88,20 @@ def resolve(
         store=secrets,
         erb_not_run=not_run,
     )
+
+
+def _remember(file: File, secrets: Secrets) -> None:
+    """What is secret although it is written out, or comes from ERB."""
+    registries = {"registry": file.registry} | {
+        f"accessories.{name}.registry": accessory.registry
+        for name, accessory in file.accessories.items()
+    }
+    for path, registry in registries.items():
+        if registry and isinstance(registry.password, str):
+            secrets.remember(f"{path}.password", Secret(registry.password))
+    for index, key in enumerate(file.ssh.key_data):
+        if "-----BEGIN" in key:
+            secrets.remember(f"ssh.key_data[{index}]", Secret(key))
 
 
 def _path(root: Path, written: str) -> Path:
@@ -175,7 +192,7 @@ def _role(name: str, section: RoleSection, file: File, proxy: Proxy) -> RoleConf
         asset_options=options or None,
         env=section.env,
         proxy=_proxy(proxy, local=local),
-        tags=tags,
+        tags=MappingProxyType(tags),
     )
 
 

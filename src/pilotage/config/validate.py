@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -24,6 +24,7 @@ _WORDS: Mapping[str, str] = {
     "missing": "is required",
     "string_type": "should be a text",
 }
+_MANY = 20  # a longer list of keys helps nobody
 _OLD_KEYS: Mapping[str, str] = {
     "healthcheck": "Kamal 2 has it under `proxy:`",
     "traefik": "Kamal 2 replaced it by `proxy:`",
@@ -63,7 +64,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     words = sorted(known)
     if best := nearest(word, words):
         return f"did you mean `{best}`?"
-    return f"known here: {', '.join(words)}" if words else ""
+    return f"known here: {', '.join(words)}" if 0 < len(words) <= _MANY else ""
 
 
 def mark_of(data: Block, *path: str | int) -> Mark:
@@ -131,7 +132,7 @@ def _unknown(data: Block, location: tuple[str | int, ...], mark: Mark) -> Config
     )
     hint = _OLD_KEYS.get(key, "") if len(location) == 1 else ""
     return ConfigError(
-        f"unknown key `{key}` {where}; {hint or did_you_mean(key, known)}".rstrip("; "),
+        f"unknown key `{key}` {where}; {hint or did_you_mean(key, known)}".removesuffix("; "),
         where=str(mark),
         key=mark.path,
         next="keys that begin with `x-` are yours to use" if len(location) == 1 else "",
@@ -156,10 +157,15 @@ def _step(kind: Any, step: str | int) -> Any:
     """The type below a type, one step further down the path."""
     if isinstance(step, str) and step.startswith(BRANCH):
         return kind
-    for section in _sections(kind):
-        if (field := keys_of(section).get(str(step))) is not None:
-            return field.annotation
-    return kind
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return args[1]
+    if origin is tuple:
+        return args[0]
+    if isinstance(kind, type) and issubclass(kind, Section):
+        field = keys_of(kind).get(str(step))
+        return field.annotation if field else None
+    return next((found for arg in args if (found := _step(arg, step)) is not None), None)
 
 
 def _sections(kind: Any) -> Iterable[type[Section]]:

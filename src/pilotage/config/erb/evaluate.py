@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ _BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
     "*": operator.mul,
 }
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+RunCommand = Callable[[str, str, int], str]  # the command, how it is written, its line
 
 
 class NotRun(str):
@@ -66,7 +70,7 @@ class Evaluator:
         *,
         environ: MutableMapping[str, str],
         root: Path,
-        command: Callable[[str, int], str] | None,
+        command: RunCommand | None,
         where: Callable[[int], str],
     ) -> None:
         self._environ = environ
@@ -136,7 +140,7 @@ class Evaluator:
         if self._command is None:
             self.not_run.append((node.source, node.line))
             return NotRun(f"[not run: {node.source}]")
-        return self._command(self._interpolate(node.parts), node.line)
+        return self._command(self._interpolate(node.parts), node.source, node.line)
 
     def _truth(self, value: Any, line: int) -> bool:
         if isinstance(value, _Undecided):
@@ -342,15 +346,16 @@ class Evaluator:
                     continue
                 value = entry.evaluate(
                     lambda name: self._environ.get(name, ""),
-                    lambda command: self._dotenv_command(command, line),
+                    partial(self._dotenv_command, entry=entry, line=line),
                 )
                 self._environ[entry.name] = value
 
-    def _dotenv_command(self, command: str, line: int) -> str:
+    def _dotenv_command(self, command: str, *, entry: dotenv.Entry, line: int) -> str:
+        written = entry.commands[0]
         if self._command is None:
-            self.not_run.append((command, line))
-            return f"[not run: {command}]"
-        return self._command(command, line)
+            self.not_run.append((written, line))
+            return f"[not run: {written}]"
+        return self._command(command, written, line)
 
 
 class _Undecided:

@@ -173,4 +173,9 @@ METHODS: Mapping[str, Callable[..., Any]] = {
     "freeze": lambda value: value,
 }
 
+OF_CONSTANTS = frozenset(
+    "fetch key? has_key? member? read exist? file? basename dirname expand_path pwd "  # noqa: SIM905
+    "docker_arch load load! overload".split()
+)
 BLOCK_METHODS = frozenset({"map", "collect", "each", "select", "filter", "reject", "any?", "all?"})
+KNOWN = frozenset(METHODS) | BLOCK_METHODS | OF_CONSTANTS

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 
 from pilotage.config.erb import nodes as n
 from pilotage.config.erb.lexer import Token, tokens
+from pilotage.config.erb.methods import KNOWN
 from pilotage.config.erb.nodes import Unsupported
 from pilotage.config.erb.template import Kind, Part
 
@@ -227,7 +228,8 @@ class _Parser:
             token = self._token
             if self._accept("operator", ".", "&."):
                 name = self._take()
-                if name.kind != "name":
+                # Refused before anything has run: the evaluator would run the file's commands first.
+                if name.kind != "name" or name.value not in KNOWN:
                     raise Unsupported(f"`.{name.value}`", name.line)
                 args, block = self._arguments()
                 value = n.Call(

@@ -49,9 +49,13 @@ class Rendered:
 
     def restore(self, text: str) -> str:
         """A scalar with the commands that were not run put back in; then it is a `NotRun`."""
-        if "\ue000" not in text:
+        if not self.pieces or "\ue000" not in text:
             return text
-        return NotRun(_PLACE.sub(lambda found: self.pieces[int(found[1])], text))
+        return NotRun(_PLACE.sub(self._piece, text))
+
+    def _piece(self, found: re.Match[str]) -> str:
+        index = int(found[1])  # the file may hold such characters itself
+        return self.pieces[index] if index < len(self.pieces) else found[0]
 
 
 def render(template: str, shown: str, context: Context) -> Rendered:
@@ -68,8 +72,8 @@ def render(template: str, shown: str, context: Context) -> Rendered:
     def where(line: int) -> str:
         return f"{shown}:{line}"
 
-    def run(command: str, line: int) -> str:
-        return run_command(command, where(line), context)
+    def run(command: str, written: str, line: int) -> str:
+        return run_command(command, written, where(line), context)
 
     evaluator = Evaluator(
         environ=context.environ,
@@ -79,6 +83,8 @@ def render(template: str, shown: str, context: Context) -> Rendered:
     )
     try:
         evaluator.run(parse(scan(template)))
+    except RecursionError:
+        raise ConfigError("its ERB is nested too deeply", where=shown) from None
     except Unsupported as error:
         if not context.run_commands:
             raise ConfigError(
@@ -114,7 +120,7 @@ def _assemble(output: Iterable[Chunk], not_run: Iterable[tuple[str, int]], shown
     )
 
 
-def run_command(command: str, where: str, context: Context) -> str:
+def run_command(command: str, written: str, where: str, context: Context) -> str:
     """The output of a shell command, as Ruby's backticks give it: its exit status is not asked.
 
     Raises
@@ -130,5 +136,5 @@ def run_command(command: str, where: str, context: Context) -> str:
         check=False,
     )
     if done.returncode in {126, 127}:
-        raise ConfigError(f"the command cannot be run: {command}", where=where)
+        raise ConfigError(f"the command cannot be run: {written}", where=where)
     return done.stdout.decode("utf-8", "replace")
