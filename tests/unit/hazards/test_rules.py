@@ -51,6 +51,7 @@ CONTRACT_WORK = {
     "drop-schema": "DROP SCHEMA s CASCADE",
     "drop-extension": "DROP EXTENSION e",
     "drop-trigger": "DROP TRIGGER g ON orders",
+    "drop-other": "DROP CAST (int AS text)",
     "drop-policy": "DROP POLICY p ON orders",
     "rename-column": "ALTER TABLE orders RENAME item TO product",
     "rename-table": "ALTER TABLE orders RENAME TO sales",
@@ -173,6 +174,22 @@ class TestContractWork:
     @pytest.mark.parametrize("sql", CONTRACT_WORK.values())
     def test_a_squash_meets_no_old_code(self, sql: str) -> None:
         assert rules(f"-- pilotage: replaces=0..1\n{sql};") == []
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "DROP ROLE a, b",
+            "DROP SERVER s",
+            "DROP USER MAPPING FOR a SERVER s",
+            "DROP OPERATOR CLASS c USING btree",
+            "DROP PUBLICATION p",
+        ],
+    )
+    def test_a_drop_of_whatever_else(self, sql: str) -> None:
+        assert set(rules(sql)) == {"drop-other"}
+
+    def test_a_drop_that_nobody_notices(self) -> None:
+        assert rules("DROP STATISTICS s") == []
 
     def test_a_domain(self) -> None:
         assert rules("ALTER DOMAIN d SET NOT NULL") == ["set-not-null"]
@@ -330,6 +347,7 @@ class TestOpaque:
             "CALL p()",
             "SELECT drop_everything()",
             "EXECUTE prepared",
+            "EXPLAIN (ANALYZE) DELETE FROM orders",
             "DROP OWNED BY app",
         ],
     )

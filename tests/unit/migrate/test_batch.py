@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgast import parse, unwrap_node
 from postgast import pg_query_pb2 as pb
@@ -262,6 +262,7 @@ CONDITIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(condition=CONDITIONS, end=st.sampled_from(["", " RETURNING id", " -- end", "\n/* end */"]))
 def test_postgresql_reads_what_was_meant(condition: str, end: str) -> None:
     """The parse tree of a batch is: the author's own condition AND the predicate, and nothing else."""
@@ -297,6 +298,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rows=ROWS, condition=CONDITIONS, size=st.integers(1, 5))
 def test_batches_do_what_the_statement_does(
     rows: list[tuple[Any, ...]], condition: str, size: int

@@ -183,7 +183,7 @@ class TestPostgreSQL:
             ("CALL p()", [c.Opaque(what="CALL")]),
             ("DROP OWNED BY r", [c.Opaque(what="DROP OWNED")]),
             ("COMMENT ON TABLE t IS 'x'", [c.Other(what="COMMENT", visible=False)]),
-            ("INSERT INTO t VALUES (1)", [c.Other(what="INSERT INTO")]),
+            ("INSERT INTO t VALUES (1)", [c.Other(what="INSERT")]),
             ("SELECT pg_catalog.setval('q', 1)", [c.Other(what="SELECT", visible=False)]),
             (
                 "SELECT drop_everything()",
@@ -404,12 +404,13 @@ class TestEffects:
         [
             ("DO $$ BEGIN END $$", "DO"),
             ("UPDATE t SET a = 1", "UPDATE on t"),
-            ("INSERT INTO t VALUES (1)", "INSERT INTO"),
+            ("INSERT INTO t VALUES (1)", "INSERT"),
             ("GRANT SELECT ON t TO r", "GRANT"),
             ("TRUNCATE t", "TRUNCATE t"),
             ("ALTER TABLE t ADD UNIQUE (a)", "a unique constraint without a name on t"),
             ("CREATE INDEX ON t (a)", "an index without a name on t"),
             ("CREATE POLICY p ON t", "the policy p"),
+            ("ALTER DOMAIN d DROP DEFAULT", "the domain d"),
         ],
     )
     def test_what_cannot_be_checked(self, sql: str, what: str) -> None:
@@ -417,6 +418,20 @@ class TestEffects:
 
         assert (effect.kind, effect.name) == ("opaque", what)
         assert str(effect) == f"{what}: cannot be checked in the catalogue"
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "CREATE TEMP TABLE x (a int)",
+            "SELECT 1 AS a INTO TEMP x",
+            "CREATE TEMP TABLE x AS SELECT 1",
+            "SET lock_timeout = 1",
+            "ANALYZE",
+            "SELECT max(a) FROM t",
+        ],
+    )
+    def test_what_leaves_nothing_behind(self, sql: str) -> None:
+        assert effects(sql, "postgresql") == ()
 
     def test_in_words(self) -> None:
         assert str(Effect("enum_value", None, "mood", "b")) == "enum value mood.b is there"

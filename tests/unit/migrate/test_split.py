@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage.migrate.sql import SqlError, grammar, split
@@ -60,6 +60,7 @@ def test_lines_count_from_one(dialect: str) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "pool"), [("postgresql", POSTGRESQL), ("sqlite", SQLITE)])
+@settings(deadline=None)
 @given(data=st.data())
 def test_no_text_of_an_author_is_lost(dialect: str, pool: list[str], data: st.DataObject) -> None:
     """Whatever stands between statements, each comes back letter by letter, from where it stood."""
@@ -86,6 +87,7 @@ def only_filling(text: str, dialect: str) -> bool:
     return all(t.kind.comment or t.is_(";") for t in grammar(dialect).tokens(text))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*"aé😀'\"`[]();-/*\n x1.$:@?", "--", "/*", "*/", "$$", "end"])))
 def test_sqlites_tokens_lose_nothing(pieces: list[str]) -> None:
     text = "".join(pieces)
@@ -102,6 +104,7 @@ def test_sqlites_tokens_lose_nothing(pieces: list[str]) -> None:
     assert not text[end:].strip(" \t\n\f\r")
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "'", '"', "`", "[", "]", ";", "--", "/*", "*/", "\n", " "])))
 def test_sqlite_agrees_on_what_is_complete(pieces: list[str]) -> None:
     """Where our tokens end in ``;``, SQLite's own tokenizer calls the text complete, and else not."""
@@ -119,6 +122,7 @@ def test_sqlite_agrees_on_what_is_complete(pieces: list[str]) -> None:
     assert sqlite3.complete_statement(text) == bool(code and code[-1].is_(";") and not unclosed)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="aé😀ß'\";-/*\n $1.", max_size=40))
 def test_postgresqls_positions_count_characters(text: str) -> None:
     try:

@@ -20,10 +20,22 @@ _KINDS = {
     "drop-policy": ("policy",),
 }
 
+# Everything else that can be dropped (a cast, a collation, a role, a server, …), but for what has a
+# rule of its own or is used by nobody.
+_OTHER = "drop-other"
+_ELSEWHERE = {
+    "table",
+    "index",
+    "statistic ext",
+    *(kind for group in _KINDS.values() for kind in group),
+}
+
 
 def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
     def check(change: c.Change, context: Context) -> Iterator[Hazard]:
-        if not isinstance(change, c.Drop) or change.kind not in kinds:
+        if not isinstance(change, c.Drop):
+            return
+        if change.kind in _ELSEWHERE if name == _OTHER else change.kind not in kinds:
             return
         if context.new_object(change.kind, change.name, change.table):
             return
@@ -55,4 +67,4 @@ def _same(drop: c.Drop, other: c.Change) -> bool:
     )
 
 
-RULES = tuple(_rule(name, kinds) for name, kinds in _KINDS.items())
+RULES = (*(_rule(name, kinds) for name, kinds in _KINDS.items()), _rule(_OTHER, ()))

@@ -73,6 +73,7 @@ class CreateTable(Change):
     columns: tuple[Column, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     if_not_exists: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +115,11 @@ class AlterType(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetNotNull(Change):
-    """A column accepts NULL no longer."""
+    """A column accepts NULL no longer; ``domain``: ``table`` is a domain, and its value does not."""
 
     table: Name
     column: str
+    domain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +141,11 @@ class SetDefault(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropDefault(Change):
-    """A column has no default any longer, nor an identity or an expression that computes it."""
+    """A column (or domain) has no default any longer, nor an identity or an expression."""
 
     table: Name
     column: str
+    domain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

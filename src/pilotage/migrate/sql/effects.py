@@ -41,7 +41,7 @@ class Effect:
     ``table`` is given for column, constraint, trigger, not_null, default and column_type, and for an
     index where it is known; ``name`` is then the column, constraint, …; for enum_value ``table`` is the
     type and ``name`` the value. ``detail`` is the type of a column_type, the SQL of a default, the
-    argument types of a function, ``valid`` or ``not valid`` for a constraint, ``materialized`` for such
+    argument types of a function (``""``: none, or not written), ``valid`` or ``not valid`` for a constraint, ``materialized`` for such
     a view, and for ``opaque`` what it is that cannot be checked.
     """
 
@@ -111,7 +111,17 @@ def _of_table(kind: EffectKind, table: c.Name, name: str, **more: Any) -> Effect
     return Effect(kind, table.schema, table.name, name, **more)
 
 
+def _of_column(
+    kind: EffectKind, change: c.SetNotNull | c.DropDefault, *, present: bool = True
+) -> Effect:
+    if change.domain:
+        return _opaque(f"the domain {change.table}")
+    return _of_table(kind, change.table, change.column, present=present)
+
+
 def _create_table(change: c.CreateTable) -> Iterator[Effect]:
+    if change.temporary:
+        return  # it is gone with its session
     yield Effect("table", change.table.schema, None, change.table.name)
     for column in change.columns:
         yield from _column(change.table, column)
@@ -225,10 +235,10 @@ _READERS: dict[type[c.Change], Callable[[Any], Iterable[Effect]]] = {
     c.DropColumn: lambda d: [_of_table("column", d.table, d.column, present=False)],
     c.RenameColumn: _rename_column,
     c.AlterType: lambda d: [_of_table("column_type", d.table, d.column, detail=d.type)],
-    c.SetNotNull: lambda d: [_of_table("not_null", d.table, d.column)],
+    c.SetNotNull: lambda d: [_of_column("not_null", d)],
     c.DropNotNull: lambda d: [_of_table("not_null", d.table, d.column, present=False)],
     c.SetDefault: lambda d: [_of_table("default", d.table, d.column, detail=d.default)],
-    c.DropDefault: lambda d: [_of_table("default", d.table, d.column, present=False)],
+    c.DropDefault: lambda d: [_of_column("default", d, present=False)],
     c.AddConstraint: _add_constraint,
     c.ValidateConstraint: lambda d: [
         _of_table("constraint", d.table, d.constraint, detail="valid")

@@ -33,10 +33,13 @@ def changes(statement: str) -> tuple[c.Change, ...]:
     return tuple(reader(node, statement))
 
 
+_WHAT = frozenset({"CREATE", "ALTER", "DROP", "REFRESH", "IMPORT", "SECURITY", "REASSIGN"})
+
+
 def _words(statement: str) -> str:
-    """The first two words, to name a statement by."""
+    """The first word, or two, to name a statement by."""
     words = [token.word for token in parser.scan(statement) if token.word]
-    return " ".join(words[:2])
+    return " ".join(words[: 2 if words[0] in _WHAT else 1])
 
 
 # ----------------------------------------------------------------------------------------------
@@ -201,9 +204,9 @@ def _define(node: Any, sql: str) -> Iterator[c.Change]:
 def _domain(node: Any, sql: str) -> Iterator[c.Change]:
     name = qualified(node.type_name)
     if node.subtype == "O":
-        yield c.SetNotNull(table=name, column="VALUE", sql=sql)
+        yield c.SetNotNull(table=name, column="value", domain=True, sql=sql)
     elif node.subtype == "T" and not node.HasField("def"):
-        yield c.DropDefault(table=name, column="VALUE", sql=sql)
+        yield c.DropDefault(table=name, column="value", domain=True, sql=sql)
     else:
         yield c.Other(what="ALTER DOMAIN", sql=sql)
 
@@ -227,12 +230,17 @@ def _rows(node: Any, sql: str) -> Iterator[c.Change]:
 
 
 # Functions that a migration may call in a SELECT; of any other nobody can say here what it does.
-_READABLE = frozenset({"setval", "nextval", "currval", "set_config", "current_setting", "count"})
+_READABLE = frozenset(
+    {"setval", "nextval", "currval", "set_config", "current_setting", "now", "to_regclass"}
+    | {"count", "sum", "min", "max", "avg", "array_agg", "string_agg", "lower", "upper", "format"}
+)
 
 
 def _select(node: Any, sql: str) -> Iterator[c.Change]:
     if node.HasField("into_clause"):
-        yield c.CreateTable(table=name_of(node.into_clause.rel), sql=sql)
+        relation = node.into_clause.rel
+        temporary = relation.relpersistence == "t"
+        yield c.CreateTable(table=name_of(relation), temporary=temporary, sql=sql)
         return
     for _, inner in postgast.walk(node):
         if isinstance(inner, pb.FuncCall):
@@ -254,7 +262,30 @@ def _create_as(node: Any, sql: str) -> Iterator[c.Change]:
             kind="materialized view", name=name, if_not_exists=node.if_not_exists, sql=sql
         )
     else:
-        yield c.CreateTable(table=name, if_not_exists=node.if_not_exists, sql=sql)
+        yield c.CreateTable(
+            table=name,
+            if_not_exists=node.if_not_exists,
+            temporary=node.into.rel.relpersistence == "t",
+            sql=sql,
+        )
+
+
+def _explain(node: Any, sql: str) -> Iterator[c.Change]:
+    if any(option.def_elem.defname == "analyze" for option in node.options):
+        yield c.Opaque(what="EXPLAIN ANALYZE, which executes,", sql=sql)
+    else:
+        yield c.Other(what="EXPLAIN", visible=False, sql=sql)
+
+
+def _drop_roles(node: Any, sql: str) -> Iterator[c.Change]:
+    for role in node.roles:
+        name = c.Name(None, role.role_spec.rolename)
+        yield c.Drop(kind="role", name=name, if_exists=node.missing_ok, sql=sql)
+
+
+def _drop_named(kind: str, field: str, node: Any, sql: str) -> Iterator[c.Change]:
+    name = c.Name(None, getattr(node, field))
+    yield c.Drop(kind=kind, name=name, if_exists=node.missing_ok, sql=sql)
 
 
 def _truncate(node: Any, sql: str) -> Iterator[c.Change]:
@@ -266,8 +297,12 @@ def _grant(node: Any, sql: str) -> Iterator[c.Change]:
     if node.is_grant:
         yield c.Other(what="GRANT", sql=sql)
         return
-    tables = [item.range_var for item in getattr(node, "objects", ()) if item.HasField("range_var")]
-    for table in [name_of(relation) for relation in tables] or [None]:
+    tables: list[c.Name | None] = [
+        name_of(item.range_var)
+        for item in getattr(node, "objects", ())
+        if item.HasField("range_var")
+    ]
+    for table in tables or [None]:
         yield c.Restrict(what=f"REVOKE on {table}" if table else "REVOKE", table=table, sql=sql)
 
 
@@ -309,7 +344,9 @@ _READERS: dict[str, Reader] = {
     "CompositeTypeStmt": partial(_made, "type", lambda node: name_of(node.typevar)),
     "CreateDomainStmt": partial(_made, "domain", lambda node: qualified(node.domainname)),
     "CreateSeqStmt": partial(_made, "sequence", lambda node: name_of(node.sequence)),
-    "CreateSchemaStmt": partial(_made, "schema", lambda node: c.Name(None, node.schemaname)),
+    "CreateSchemaStmt": partial(
+        _made, "schema", lambda node: c.Name(None, node.schemaname or node.authrole.rolename)
+    ),
     "CreateExtensionStmt": partial(_made, "extension", lambda node: c.Name(None, node.extname)),
     "TruncateStmt": _truncate,
     "InsertStmt": _rows,
@@ -329,7 +366,18 @@ _READERS: dict[str, Reader] = {
     "ClusterStmt": partial(_nothing, "CLUSTER"),
     "ReindexStmt": partial(_nothing, "REINDEX"),
     "LockStmt": partial(_nothing, "LOCK"),
-    "ExplainStmt": partial(_nothing, "EXPLAIN"),
+    "ExplainStmt": _explain,
+    "DropRoleStmt": _drop_roles,
+    "DropdbStmt": partial(_drop_named, "database", "dbname"),
+    "DropTableSpaceStmt": partial(_drop_named, "tablespace", "tablespacename"),
+    "DropSubscriptionStmt": partial(_drop_named, "subscription", "subname"),
+    "DropUserMappingStmt": partial(_drop_named, "user mapping", "servername"),
+    "VariableShowStmt": partial(_nothing, "SHOW"),
+    "PrepareStmt": partial(_nothing, "PREPARE"),
+    "DeallocateStmt": partial(_nothing, "DEALLOCATE"),
+    "DeclareCursorStmt": partial(_nothing, "DECLARE"),
+    "ListenStmt": partial(_nothing, "LISTEN"),
+    "DiscardStmt": partial(_nothing, "DISCARD"),
     "NotifyStmt": partial(_nothing, "NOTIFY"),
     "CheckPointStmt": partial(_nothing, "CHECKPOINT"),
 }

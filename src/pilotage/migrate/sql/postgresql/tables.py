@@ -119,6 +119,7 @@ def create_table(node: Any, sql: str) -> c.CreateTable:
         columns=tuple(columns),
         constraints=tuple(constraints),
         if_not_exists=node.if_not_exists,
+        temporary=node.relation.relpersistence == "t",
         sql=sql,
     )
 

@@ -141,8 +141,7 @@ class _Reader:
     # CREATE
 
     def create(self) -> Iterator[c.Change]:
-        if not self.accept("TEMP"):
-            self.accept("TEMPORARY")
+        temporary = self.accept("TEMP") or self.accept("TEMPORARY")
         unique = self.accept("UNIQUE")
         kind = self.next().word
         if kind == "VIRTUAL":
@@ -156,6 +155,7 @@ class _Reader:
                 columns=columns,
                 constraints=constraints,
                 if_not_exists=exists,
+                temporary=temporary,
                 sql=self.sql,
             )
         elif kind == "INDEX":
