@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable
+from copy import copy
 from typing import TYPE_CHECKING
 
 import click
@@ -21,11 +23,19 @@ class Interrupted(PilotageError):
 
 
 def show(error: PilotageError, secrets: Iterable[Secret] = ()) -> None:
-    """Print an error: what, where, what was left, what to do next."""
+    """Print an error: what, where, what was left, what to do next.
+
+    Wrapped for a terminal; in a log file each part stays on a line of its own, to be found by grep.
+    """
     from pilotage.secret import mask
 
-    secrets = tuple(secrets)
-    click.echo(mask("\n".join(text.block("✗", error)), secrets), err=True)
+    hidden = tuple(secrets)
+    told = copy(error)
+    for name in ("what", "where", "state", "next", "key"):
+        if hasattr(error, name):
+            setattr(told, name, mask(getattr(error, name), hidden))
+    width = None if sys.stderr.isatty() else math.inf
+    click.echo("\n".join(text.block("✗", told, width=width)), err=True)
 
 
 def show_crash(error: BaseException, secrets: Iterable[Secret] = ()) -> None:

@@ -21,6 +21,8 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
 
     Exit status 1 when the deploy would be refused.
     """
+    from dataclasses import replace
+
     from pilotage.cli.pages.plan import page, to_json
     from pilotage.cli.project import opened
     from pilotage.cli.render.lines import print_json, print_page, warnings
@@ -36,6 +38,7 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
             goal = await goal_of(project, found.sha, observed, again=again)
             now = await project.world.store.now()
             plan = plan_deploy(observed, goal, now=now, again=again)
+            plan = replace(plan, notes=(*project.notes, *plan.notes))
             hazards = (
                 () if observed.schema.fresh else findings(project, goal.migrations, observed.schema)
             )

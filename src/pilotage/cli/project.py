@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from pilotage.cli.options import Settings
 from pilotage.config import Config, load_config
-from pilotage.events import Emit, Note
+from pilotage.events import Emit
 from pilotage.store import Claim
 from pilotage.wiring import Project, Use, open_project
 
@@ -46,8 +46,6 @@ async def opened(
     try:
         async with open_project(config, emit=emit, use=use) as project:
             settings.secrets.extend(config.secrets.values())
-            for note in project.notes:
-                emit(Note(text=note, level="warning"))
             yield project
     finally:
         settings.secrets.extend(config.secrets.values())

@@ -73,7 +73,7 @@ def one_line(text: str, width: int) -> str:
     >>> one_line("SELECT a,\\n   b", 11)
     'SELECT a, b'
     >>> one_line("SELECT a, b", 8)
-    'SELECT …'
+    'SELECT…'
     """
     flat = " ".join(text.split())
     return flat if len(flat) <= width else flat[: width - 1].rstrip() + "…"
@@ -106,7 +106,9 @@ def columns(rows: Iterable[Sequence[str]], *, indent: int = 2, gap: int = 2) -> 
     ]
 
 
-def wrapped(text: str, *, indent: int, first: str = "", width: int | None = None) -> list[str]:
+def wrapped(
+    text: str, *, indent: int, first: str | None = None, width: float | None = None
+) -> list[str]:
     """A paragraph, wrapped to the terminal; ``first`` stands before its first line.
 
     Styles take no room, and a word is never broken: a command can be copied from any line.
@@ -115,7 +117,8 @@ def wrapped(text: str, *, indent: int, first: str = "", width: int | None = None
     ['  one two', '  three']
     """
     lines: list[str] = []
-    line, room = first or " " * indent, width or page_width()
+    line = " " * indent if first is None else first
+    room = page_width() if width is None else width
     empty = True
     for word in text.split():
         if not empty and width_of(line) + 1 + width_of(word) > room:
@@ -131,14 +134,17 @@ def page_width() -> int:
     return max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
 
 
-def block(mark: str, error: PilotageError) -> list[str]:
+def block(mark: str, error: PilotageError, *, width: float | None = None) -> list[str]:
     """An error on a page: what, where, what was left, what to do next.
 
-    >>> block("REFUSED", PilotageError("no", next="yes"))[1:]
-    ['  next   yes']
+    >>> error = PilotageError("it broke", where="a.sql:3", next="mend it")
+    >>> print(click.unstyle("\\n".join(block("✗", error))))
+    ✗ it broke
+      where  a.sql:3
+      next   mend it
     """
     first, *more = error.what.splitlines() or [""]
-    lines = wrapped(f"{bad(mark)} {heading(first)}", indent=2, first="")
+    lines = wrapped(f"{bad(mark)} {heading(first)}", indent=2, first="", width=width)
     lines += [f"  {line}".rstrip() for line in more]
     key = getattr(error, "key", "")
     parts = (("where", error.where), ("key", key), ("state", error.state), ("next", error.next))
@@ -146,7 +152,7 @@ def block(mark: str, error: PilotageError) -> list[str]:
         if body:
             label = f"  {dim(name.ljust(5))}  "
             first, *more = body.splitlines()
-            lines += wrapped(first, indent=9, first=label)
+            lines += wrapped(first, indent=9, first=label, width=width)
             lines += [f"         {line}".rstrip() for line in more]
     return lines
 

@@ -66,10 +66,10 @@ def carry_out(settings: Settings, verb: str, story: Story, *, version: str | Non
     except PilotageError as error:
         if settings.as_json:
             outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
-            print_json(_result(verb, outcome, tally, began, error), settings)
+            print_json(result_json(verb, outcome, tally, began, error), settings)
         raise
     if settings.as_json:
-        print_json(_result(verb, "done", tally, began, None), settings)
+        print_json(result_json(verb, "done", tally, began, None), settings)
     else:
         for line in _summary(verb, plan, tally, began):
             click.echo(line)
@@ -85,7 +85,7 @@ async def _tell(settings: Settings, tally: Tally, story: Story, version: str | N
         return await told(story(project, tally), left)
 
 
-def _result(
+def result_json(
     verb: str, outcome: str, tally: Tally | None, began: float, error: PilotageError | None
 ) -> dict[str, Any]:
     """The last line of ``--json``: one object."""

@@ -71,7 +71,7 @@ async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator
             policy=_policy(config),
             emit=emit,
             dialect=dialect,
-            notes=_notes(config, use),
+            notes=_notes(config, use, state_dir),
         )
 
 
@@ -150,15 +150,23 @@ def _supported(config: Config) -> None:
         )
 
 
-def _notes(config: Config, use: Use) -> tuple[str, ...]:
-    """What a plan that was made without running the configuration's commands does not know."""
-    if use is Use.LOOK or all(config.digest_is_certain(role.name) for role in config.roles):
+def _notes(config: Config, use: Use, state_dir: Path) -> tuple[str, ...]:
+    """What a plan does not know that was made without running a command or writing a file."""
+    if use is Use.LOOK:
         return ()
-    commands = "; ".join(config.not_run)
-    return (
-        f"values of the configuration come from commands that were not run ({commands}), so "
-        "every instance looks as if it had to be replaced; --allow-erb-commands runs them",
-    )
+    notes = []
+    if not all(config.digest_is_certain(role.name) for role in config.roles):
+        commands = "; ".join(config.not_run)
+        notes.append(
+            f"values of the configuration come from commands that were not run ({commands}), so "
+            "every instance looks as if it had to be replaced; --allow-erb-commands runs them"
+        )
+    if not (state_dir / "host").exists():
+        notes.append(
+            "the first deploy from here gives this machine its name in the inventory, so its plan "
+            "will have another fingerprint than this one"
+        )
+    return tuple(notes)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -272,12 +272,15 @@ def test_json_of_a_deploy_is_events_and_one_result(app):
 
 
 def test_the_plan_that_was_read_is_the_plan_that_runs(app):
+    app.pilotage("deploy")
+    release = app.release(2)
     fingerprint = app.pilotage("plan", "--json").json["fingerprint"]
+    assert fingerprint in app.pilotage("plan").out
     refused = app.pilotage("deploy", "--expect", "0" * 12, status=1).err
     assert fingerprint in refused
-    assert app.status()["release"] is None
+    assert app.serving() != release
     app.pilotage("deploy", "--expect", fingerprint)
-    assert app.serving()
+    assert app.serving() == release
 
 
 def test_remove_leaves_the_database_and_the_secrets(app):
