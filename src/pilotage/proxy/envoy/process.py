@@ -15,7 +15,7 @@ from pathlib import Path
 from pilotage.errors import ProxyError
 from pilotage.host.environment import base_environment
 from pilotage.host.files import dump_json, read_json, write_atomic
-from pilotage.host.launch import Program, Status, launch, read_status, still_alive
+from pilotage.host.launch import Program, Status, launch, read_status
 from pilotage.host.ports import is_free, listener
 from pilotage.host.process import ProcessId, signal_group, wait_gone
 from pilotage.proxy.envoy.admin import connect
@@ -73,7 +73,7 @@ class EnvoyProcess:
         return self.directory / "envoy.json"
 
     @property
-    def _status(self) -> Path:
+    def _status_path(self) -> Path:
         return self.directory / "envoy.status"
 
     def shim(self) -> ProcessId | None:
@@ -90,13 +90,14 @@ class EnvoyProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
-        shim = self.shim()
-        return shim is not None and still_alive(shim, self._end())
+        """Whether Envoy itself runs: its shim takes a moment longer to end."""
+        shim, status = self.shim(), self.status()
+        return shim is not None and (shim.alive if status is None else status.main.alive)
 
-    def _end(self) -> Status | None:
+    def status(self) -> Status | None:
+        """What its shim wrote, or None before it wrote anything."""
         try:
-            return read_status(self._status)
+            return read_status(self._status_path)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -131,8 +132,9 @@ class EnvoyProcess:
         settings = self.settings
         self.require_port()
         envoy = binary()
+        await self.stop()  # the shim of one that died has its last word before another has the file
         (self.directory / ADMIN_SOCKET).unlink(missing_ok=True)
-        self._status.unlink(missing_ok=True)
+        self._status_path.unlink(missing_ok=True)
         said = self.said()
         concurrency = settings.concurrency
         program = Program(
@@ -144,7 +146,7 @@ class EnvoyProcess:
             ),
             env=base_environment(os.environ),
             cwd=self.directory,
-            status=self._status,
+            status=self._status_path,
             log=self.log,
             title=f"pilotage {settings.service} edge",
             grace=GRACE,
@@ -210,7 +212,7 @@ class EnvoyProcess:
         if shim is None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
-            status = self._end()
+            status = self.status()
             if status is not None:
                 signal_group(status.main, number)
             elif number is signal.SIGKILL and shim.alive:
