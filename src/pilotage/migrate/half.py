@@ -85,6 +85,10 @@ def statements_of(section: Section, migration: Migration, dialect: Dialect) -> l
         return list(sql.split(section.text, dialect.name))
 
 
+def _is_setting(statement: Statement) -> bool:
+    return statement.text.split(None, 1)[0].upper() in ("SET", "PRAGMA")
+
+
 class HalfRun:
     """One half, being applied."""
 
@@ -178,7 +182,6 @@ class HalfRun:
                 if not session.in_transaction:
                     raise self._ended_transaction(statement)
                 self._tell(number, began)
-            await work.dialect.become_self(session)
             await self._record(len(self._statements))
 
     def _ended_transaction(self, statement: Statement) -> HalfFailed:
@@ -199,6 +202,9 @@ class HalfRun:
         if stored is None:
             async with session.transaction():
                 await self._record(0)
+        for statement in self._statements[:done]:
+            if _is_setting(statement):  # the session that had it is gone
+                await session.execute(statement.text)
         for index in range(done, len(self._statements)):
             statement = self._statements[index]
             began = time.monotonic()
@@ -244,7 +250,6 @@ class HalfRun:
                 await work.session.execute(statement.text)
                 if not work.session.in_transaction:
                     raise self._ended_transaction(statement)
-                await work.dialect.become_self(work.session)
                 await self._record(index + 1)
 
         await self._attempt(once, statement, index)
@@ -270,14 +275,14 @@ class HalfRun:
             except StatementError as error:
                 if error.trouble is Trouble.LOST:
                     raise
-                await session.reset()
+                await work.dialect.limit(session, lock=None, total=None, local=False)
                 await self._repair(effects)
                 if self._may_commit(statement):
                     raise StatementError(str(error), position=error.position) from error
                 async with session.transaction():
                     await self._record(index)
                 raise
-            await session.reset()
+            await work.dialect.limit(session, lock=None, total=None, local=False)
             for effect in effects:
                 if await work.dialect.holds(session, effect) is False:
                     raise StatementError(f"it reported success, but not so: {effect}")
@@ -347,6 +352,7 @@ class HalfRun:
     async def _record(self, done: int, *, in_statement: bool = False) -> None:
         """Write the row; with the last statement, also that the half is applied."""
         work, ref, migration = self._work, self._ref, self._migration
+        await work.dialect.become_self(work.session)
         complete = done == len(self._statements) and not in_statement
         expand = ref.half is Half.EXPAND
         await work.state.put_half(

@@ -411,8 +411,7 @@ class SqlSchema:
                 self._dialect, session, lock_key(self._stream), wait=self._settings.lock_wait
             ):
                 state = await self._state(session)
-                async with session.transaction():
-                    await state.fence(session, self._domain, token)
+                await state.fence(session, self._domain, token)
                 yield session
 
     @asynccontextmanager

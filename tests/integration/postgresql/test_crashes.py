@@ -144,6 +144,25 @@ def test_killed_between_statements_none_is_done_twice(db: Db) -> None:
     assert db.execute("SELECT i FROM log ORDER BY i") == [(1,), (2,), (3,)]
 
 
+def test_settings_of_a_half_hold_for_all_its_statements_also_when_it_is_resumed(
+    one_db: Db,
+) -> None:
+    one_db.execute("CREATE SCHEMA app", "CREATE TABLE app.t (i int)", "CREATE ROLE builder")
+    one_db.execute("GRANT ALL ON SCHEMA app TO builder", "ALTER TABLE app.t OWNER TO builder")
+    text = (
+        "SET search_path = app;\nSET ROLE builder;\nCREATE INDEX CONCURRENTLY t_i ON t (i);\n"
+        "CREATE TABLE made AS SELECT current_user AS by;\n{}"
+    )
+    try:
+        with pytest.raises(HalfFailed):
+            apply(one_db, build(text.format("SELECT * FROM nowhere")))
+        apply(one_db, build(text.format("CREATE TABLE after AS SELECT current_user AS by")))
+        found = one_db.execute("SELECT m.by, a.by FROM app.made m, app.after a")
+        assert found == [("builder", "builder")]
+    finally:
+        one_db.execute("DROP OWNED BY builder CASCADE", "DROP ROLE builder")
+
+
 def test_killed_in_a_transaction_nothing_is_applied(db: Db) -> None:
     db.execute("CREATE TABLE gate (i int)")
     story = """

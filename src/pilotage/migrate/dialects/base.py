@@ -235,7 +235,7 @@ class Dialect(ABC):
 
     @abstractmethod
     async def become_self(self, session: Session) -> None:
-        """Take back a change of role, so that our own rows can be written in the transaction."""
+        """Take back a change of role until the end of the transaction, to write our own rows."""
 
     @abstractmethod
     async def blockers(self, watcher: Session, session: Session) -> list[str]:

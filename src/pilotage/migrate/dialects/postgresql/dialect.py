@@ -51,6 +51,7 @@ class PostgreSQL(Dialect):
             parse(migration_url, application_name=APPLICATION_NAME) if migration_url else app
         )
         self._role = app.user or None if migration_url else None
+        self._home: str | None = None
 
     @property
     def where(self) -> str:
@@ -170,19 +171,25 @@ class PostgreSQL(Dialect):
 
     async def home(self, session: Session) -> str:
         """The schema in which our tables are found, else the one in which they will be made."""
+        if self._home is not None:
+            return self._home
         rows = await session.query(
-            "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n"
+            "SELECT (SELECT n.nspname FROM pg_class c JOIN pg_namespace n"
             " ON n.oid = c.relnamespace WHERE c.oid = to_regclass('pilotage_meta')),"
-            " current_schema())"
+            " current_schema()"
         )
-        schema = rows[0][0]
+        found, current = rows[0]
+        schema = found or current
         if schema is None:
             raise DatabaseUnavailable(
                 "the search path names no schema that exists",
                 where=self.where,
                 next="CREATE SCHEMA …, or change the role's search_path",
             )
-        return f"{catalogue.quote(schema)}."
+        home = f"{catalogue.quote(schema)}."
+        if found:
+            self._home = home
+        return home
 
     async def has_table(self, session: Session, home: str, table: str) -> bool:
         """Whether it is in the catalogue."""
@@ -255,8 +262,8 @@ class PostgreSQL(Dialect):
         )
 
     async def become_self(self, session: Session) -> None:
-        """Undo SET ROLE and SET SESSION AUTHORIZATION."""
-        await session.execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+        """Undo SET ROLE and SET SESSION AUTHORIZATION, until the end of the transaction."""
+        await session.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE")
 
     async def blockers(self, watcher: Session, session: Session) -> list[str]:
         """The sessions that pg_blocking_pids names, with what they run."""

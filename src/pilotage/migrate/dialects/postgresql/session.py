@@ -25,6 +25,12 @@ _TROUBLES = {
 }
 _LOST = ("08", "57P")  # connection exceptions; the server is shutting down or crashed
 
+# State that another session acted upon must survive a crash of the server.
+_SET_UP = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
+
 
 def translate(error: psycopg.Error, *, lost: bool = False) -> StatementError:
     """psycopg's error as the runner sees it."""
@@ -60,7 +66,7 @@ class PostgresSession:
         connection.cursor_factory = psycopg.AsyncRawCursor
         session = cls(connection)
         try:
-            await session._set_up()
+            await session.execute(_SET_UP)
             session.pid = (await session.query("SELECT pg_backend_pid()"))[0][0]
         except BaseException:
             await session.close()
@@ -136,15 +142,7 @@ class PostgresSession:
         if self.in_transaction:
             await self.execute("ROLLBACK")
         await self.execute(
-            "RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP; CLOSE ALL; UNLISTEN *"
-        )
-        await self._set_up()
-
-    async def _set_up(self) -> None:
-        # State that another session acted upon must survive a crash of the server.
-        await self.execute(
-            "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') = 'off'"
+            "RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP; CLOSE ALL; UNLISTEN *;" + _SET_UP
         )
 
     async def close(self) -> None:
