@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 
@@ -55,6 +54,8 @@ def validate(data: Block) -> File:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most like ``word``, if one is like it."""
+    import difflib  # only for errors
+
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -85,7 +85,7 @@ def kinds(kind: Any, metadata: tuple[Any, ...] = ()) -> Iterator[str]:
 
 
 def default(field: FieldInfo, kind: str) -> str:
-    value = field.default
+    value = None if field.default_factory else field.default
     if field.is_required():
         return "required"
     if value is None or value in ((), {}) or isinstance(value, Section):

@@ -16,7 +16,6 @@ Used by `pilotage.config.load` alone.
 
 from __future__ import annotations
 
-from pilotage.config.erb.evaluate import NotRun
-from pilotage.config.erb.render import Context, Rendered, render
+from pilotage.config.erb.rendered import Context, NotRun, Rendered, render
 
 __all__ = ["Context", "NotRun", "Rendered", "render"]

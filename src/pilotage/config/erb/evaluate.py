@@ -15,6 +15,7 @@ from pilotage.config import dotenv
 from pilotage.config.erb import nodes as n
 from pilotage.config.erb.methods import BLOCK_METHODS, METHODS, to_s
 from pilotage.config.erb.nodes import Unsupported
+from pilotage.config.erb.rendered import NotRun
 from pilotage.errors import ConfigError
 
 _LIBRARIES = frozenset({"dotenv", "dotenv/load", "erb", "json", "yaml", "active_support"})
@@ -33,12 +34,6 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 
 
 RunCommand = Callable[[str, str, int], str]  # the command, how it is written, its line
-
-
-class NotRun(str):
-    """The text that stands for the output of a command that was not run."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

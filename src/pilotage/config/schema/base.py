@@ -17,7 +17,12 @@ BRANCH = "·"  # begins the tags of unions, which are no part of a key's path
 class Section(BaseModel):
     """A mapping with known keys. A key without a value is an error, as it is for Kamal."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # one validator for the whole file, not one a section: start-up counts
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -77,7 +77,7 @@ class Role(Section):
         default=None, description="Time from SIGTERM to SIGKILL; pilotage's own key."
     )
     health: RoleHealth = Field(
-        default=RoleHealth(),
+        default_factory=RoleHealth,
         description="How it shows that it is well, without traffic; pilotage's own key.",
     )
     options: Options = Field(default={}, description="Further options for `docker run`.")
@@ -86,7 +86,7 @@ class Role(Section):
     proxy: Annotated[Annotated[Flag, FLAG] | Annotated[Proxy, SECTION], FLAG_OR_SECTION] | None = (
         Field(default=None, description="Whether it gets traffic, and what differs for it.")
     )
-    env: Env = Field(default=Env(), description="Its environment, on top of the root's.")
+    env: Env = Field(default_factory=Env, description="Its environment, on top of the root's.")
     asset_path: Text | None = Field(default=None, description="Assets that old and new share.")
 
 
@@ -98,10 +98,10 @@ class File(Section):
     target: Target = Field(default="docker", description="Where instances run; pilotage's own key.")
     servers: dict[str, Role] = Field(default={}, description="Hosts, or roles with their hosts.")
     primary_role: Text = Field(default="web", description="The role that gets the traffic.")
-    env: Env = Field(default=Env(), description="Environment of every role.")
-    proxy: Proxy = Field(default=Proxy(), description="The edge.")
+    env: Env = Field(default_factory=Env, description="Environment of every role.")
+    proxy: Proxy = Field(default_factory=Proxy, description="The edge.")
     rollout: Rollout = Field(
-        default=Rollout(), description="How a release takes over; pilotage's own key."
+        default_factory=Rollout, description="How a release takes over; pilotage's own key."
     )
     migrations: Migrations | None = Field(
         default=None, description="The service's migrations; pilotage's own key."
@@ -115,22 +115,22 @@ class File(Section):
     state: State | None = Field(
         default=None, description="Where deploy state is kept; pilotage's own key."
     )
-    local: Local = Field(default=Local(), description="`target: local`; pilotage's own key.")
+    local: Local = Field(default_factory=Local, description="`target: local`; pilotage's own key.")
     stop_timeout: Seconds | None = Field(
         default=None, description="Time from SIGTERM to SIGKILL, of every role; pilotage's own key."
     )
     labels: Labels = Field(default={}, description="Labels of every container.")
     volumes: Texts = Field(default=(), description="Volumes of every container.")
-    logging: Logging = Field(default=Logging(), description="Docker's logging.")
+    logging: Logging = Field(default_factory=Logging, description="Docker's logging.")
     asset_path: Text | None = Field(default=None, description="Assets that old and new share.")
     registry: Registry | None = Field(default=None, description="The registry.")
     builder: Builder | None = Field(default=None, description="How the image is built.")
     accessories: dict[str, Accessory] = Field(
         default={}, description="Services beside the application."
     )
-    ssh: Ssh = Field(default=Ssh(), description="How hosts are reached.")
-    sshkit: Sshkit = Field(default=Sshkit(), description="Limits of SSH connections.")
-    boot: Boot = Field(default=Boot(), description="How many hosts start at a time.")
+    ssh: Ssh = Field(default_factory=Ssh, description="How hosts are reached.")
+    sshkit: Sshkit = Field(default_factory=Sshkit, description="Limits of SSH connections.")
+    boot: Boot = Field(default_factory=Boot, description="How many hosts start at a time.")
     aliases: dict[str, Text] = Field(default={}, description="Short names of commands.")
     hooks_path: Text = Field(default=".kamal/hooks", description="The folder of hooks.")
     hooks_output: (

@@ -142,10 +142,12 @@ class Proxy(Section):
     strip_path_prefix: Flag = Field(
         default=True, description="Remove the prefix before forwarding."
     )
-    healthcheck: Healthcheck = Field(default=Healthcheck(), description="How readiness is asked.")
-    buffering: Buffering = Field(default=Buffering(), description="Buffering of bodies.")
-    logging: ProxyLogging = Field(default=ProxyLogging(), description="Headers in the log.")
-    run: ProxyRun = Field(default=ProxyRun(), description="The proxy's container.")
+    healthcheck: Healthcheck = Field(
+        default_factory=Healthcheck, description="How readiness is asked."
+    )
+    buffering: Buffering = Field(default_factory=Buffering, description="Buffering of bodies.")
+    logging: ProxyLogging = Field(default_factory=ProxyLogging, description="Headers in the log.")
+    run: ProxyRun = Field(default_factory=ProxyRun, description="The proxy's container.")
 
 
 class Registry(Section):
@@ -229,7 +231,7 @@ class Accessory(Section):
     port: Text | None = Field(default=None, description="Ports to publish.")
     labels: Labels = Field(default={}, description="Labels of the container.")
     options: Options = Field(default={}, description="Further options for `docker run`.")
-    env: Env = Field(default=Env(), description="Its environment.")
+    env: Env = Field(default_factory=Env, description="Its environment.")
     files: Places = Field(default=(), description="Files to copy and mount.")
     directories: Places = Field(default=(), description="Directories to create and mount.")
     volumes: Texts = Field(default=(), description="Volumes to mount.")

@@ -2,72 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 
 from pilotage.config.erb import ruby
-from pilotage.config.erb.evaluate import Chunk, Evaluator, NotRun
+from pilotage.config.erb.evaluate import Chunk, Evaluator
 from pilotage.config.erb.nodes import Unsupported
 from pilotage.config.erb.parser import parse
+from pilotage.config.erb.rendered import CLOSING, OPENING, Context, NotRun, Rendered
 from pilotage.config.erb.template import scan
 from pilotage.errors import ConfigError
 
-# Private-use characters: they may stand anywhere in YAML and mean nothing there, so the text of a
-# command that was not run cannot break the file around it.
-_PLACE = re.compile("\ue000(\\d+)\ue001")
 
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a template may use.
-
-    ``environ``: its ``ENV``, which it may write to. ``root``: where its paths and commands start.
-    """
-
-    environ: MutableMapping[str, str]
-    root: Path
-    run_commands: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """YAML text; ``lines[i]`` is the line of the template that line ``i + 1`` came from."""
-
-    text: str
-    lines: tuple[int, ...] = ()
-    pieces: tuple[str, ...] = ()
-    not_run: tuple[str, ...] = ()
-
-    def line(self, number: int) -> int:
-        """The line of the template behind a line of the text; 0 when nobody knows."""
-        if not self.lines:
-            return number
-        return self.lines[min(number, len(self.lines)) - 1]
-
-    def restore(self, text: str) -> str:
-        """A scalar with the commands that were not run put back in; then it is a `NotRun`."""
-        if not self.pieces or "\ue000" not in text:
-            return text
-        return NotRun(_PLACE.sub(self._piece, text))
-
-    def _piece(self, found: re.Match[str]) -> str:
-        index = int(found[1])  # the file may hold such characters itself
-        return self.pieces[index] if index < len(self.pieces) else found[0]
-
-
-def render(template: str, shown: str, context: Context) -> Rendered:
-    """The text of a template. ``shown`` is the file's name in messages.
-
-    Raises
-    ------
-    ConfigError
-        The template says no, a command cannot be run, or it holds Ruby that nobody here can run.
-    """
-    if "<%" not in template:
-        return Rendered(template)
+def render_erb(template: str, shown: str, context: Context) -> Rendered:
+    """The text of a template that has ERB; see `pilotage.config.erb.rendered.render`."""
 
     def where(line: int) -> str:
         return f"{shown}:{line}"
@@ -103,7 +51,7 @@ def _assemble(output: Iterable[Chunk], not_run: Iterable[tuple[str, int]], shown
     lines = [1]
     for chunk in output:
         if isinstance(chunk.text, NotRun):
-            text += f"\ue000{len(pieces)}\ue001"
+            text += f"{OPENING}{len(pieces)}{CLOSING}"
             pieces.append(str(chunk.text))
             continue
         if not text or text.endswith("\n"):
