@@ -173,7 +173,8 @@ class LoadProcess:
 
     async def stop(self) -> dict[str, Any]:
         """Stop the load; the summary. Empty when the process is broken."""
-        await self.tell("stop")
+        with suppress(ConnectionError):
+            await self.tell("stop")
         await self.process.wait()
         if self._reader is not None:
             await self._reader
