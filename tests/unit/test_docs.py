@@ -13,6 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from pilotage.hazards import Severity, check
+from pilotage.migrate.loader import parse_migration
+
 ROOT = Path(__file__).parents[2]
 BESIDE_THE_CODE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
@@ -109,6 +112,29 @@ def anchors(path: Path) -> set[str]:
         words = re.sub(r"[^\w\- ]", "", heading.lower())
         found.add(words.strip().replace(" ", "-"))
     return found
+
+
+EXAMPLES = [
+    (page, title, text)
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    for title, text in re.findall(
+        r'^```sql title="(?:db/migrations/)?(\d+_\w+\.sql)"\n(.*?)^```$',
+        page.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "title", "text"), EXAMPLES, ids=[e[1] for e in EXAMPLES])
+def test_every_migration_in_the_documentation_is_one(page, title, text):
+    dialect = "sqlite" if page.parent.name == "tutorial" else "postgresql"
+    migration = parse_migration(text, path=Path(title), dialect=dialect)
+    errors = [f for f in check(migration, dialect=dialect) if f.severity is Severity.ERROR]
+    assert not errors, f"{page}: {errors[0].message}"
+
+
+def test_there_are_migrations_in_the_documentation():
+    assert len(EXAMPLES) > 5
 
 
 def test_every_decision_has_a_number_of_its_own():

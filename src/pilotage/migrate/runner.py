@@ -23,9 +23,11 @@ from pilotage.migrate.document import StateDocument
 from pilotage.migrate.half import HalfRun, Work
 from pilotage.migrate.lock import lock_key, migration_lock
 from pilotage.migrate.migration import Migration, Migrations
+from pilotage.migrate.replicas import replayed
 from pilotage.migrate.revert import Revert
 from pilotage.migrate.script import Windows, first_windows
 from pilotage.migrate.settings import RunnerSettings
+from pilotage.migrate.sql.effects import net
 from pilotage.migrate.state import State
 from pilotage.migrate.tables import table_format
 from pilotage.migrate.verify import verify
@@ -49,6 +51,8 @@ class SqlSchema:
         Who owns the migration files: the key of all rows.
     service:
         The service whose deploy state `document` is.
+    replicas:
+        The read replicas that `replayed` waits for.
     domain:
         Whose lease tokens are compared: ``database``, or the id of another Store.
     """
@@ -61,9 +65,11 @@ class SqlSchema:
         stream: str,
         service: str,
         settings: RunnerSettings | None = None,
+        replicas: tuple[Secret, ...] = (),
         domain: str = "database",
     ) -> None:
         self._dialect: Dialect = dialects.dialect(url, migration_url)
+        self._replicas = tuple(dialects.dialect(replica) for replica in replicas)
         self._stream = stream
         self._service = service
         self._settings = settings or RunnerSettings()
@@ -262,6 +268,15 @@ class SqlSchema:
         async with self._working(token, emit) as work:
             await Backfill(work, migration, final=final).run()
 
+    async def replayed(self) -> None:
+        """Wait for the read replicas; see `pilotage.migrate.replicas`."""
+        if not self._replicas:
+            return
+        async with self._connections.use("look") as session:
+            await replayed(
+                session, self._dialect, self._replicas, limit=self._settings.replica_wait
+            )
+
     async def verify(self, migration: Migration) -> None:
         """Run the ``-- verify`` queries; see `pilotage.migrate.verify`."""
         async with self._connections.use("look") as session:
@@ -315,13 +330,18 @@ class SqlSchema:
 
     async def missing_effects(self, migration: Migration, half: Half) -> Findings:
         """What a half would have made, and the catalogue does not show (``mark --verify``)."""
-        section = migration.section(half)
-        if section is None:
-            return Findings()
-        with sql.located(migration.path, section.line):
-            effects = sql.effects(section.text, self._dialect.name)
+        return await self.missing_together(((migration, half),))
+
+    async def missing_together(self, halves: Iterable[tuple[Migration, Half]]) -> Findings:
+        """`missing_effects` of several halves in their order: what a later one undid is not missed."""
+        changes: list[sql.Change] = []
+        for migration, half in halves:
+            section = migration.section(half)
+            if section is not None:
+                with sql.located(migration.path, section.line):
+                    changes += sql.changes(section.text, self._dialect.name)
         async with self._connections.use("look") as session:
-            return await missing_effects(self._dialect, session, effects)
+            return await missing_effects(self._dialect, session, net(changes))
 
     async def first_windows(self, migration: Migration) -> Windows:
         """The first batches of a backfill as of now; see `pilotage.migrate.script`."""

@@ -101,25 +101,22 @@ def _through(migrations: Migrations, view: SchemaView, last: str) -> tuple[HalfR
 async def _verify(
     schema: SqlSchema, migrations: Migrations, refs: tuple[HalfRef, ...], emit: Emit
 ) -> None:
-    """Look in the catalogue for what each half would have made or removed.
+    """Look in the catalogue for what the halves would have made and removed, all of them together.
 
-    Later halves may have removed what an earlier one made, so the effects are those of all together.
+    One half that an earlier one's effect did not outlive is no reason to refuse.
     """
     from pilotage.cli.migrate.acting import note
     from pilotage.errors import Refused
 
-    missing: list[str] = []
-    for ref in refs:
-        migration = migrations.get(ref.version)
-        if migration is None:
-            continue
-        findings = await schema.missing_effects(migration, ref.half)
-        missing += [f"{ref}: expected that {effect}" for effect in findings.missing]
-        for effect in findings.unknown:
-            note(emit, f"{ref}: {effect}")
-    if missing:
+    halves = [(migrations.get(ref.version), ref.half) for ref in refs]
+    findings = await schema.missing_together((m, half) for m, half in halves if m is not None)
+    for effect in findings.unknown:
+        note(emit, str(effect))
+    if findings:
+        missing = "; ".join(str(effect) for effect in findings.missing)
         raise Refused(
-            "the catalogue does not show it: " + "; ".join(missing),
+            f"the catalogue does not show that {missing}",
+            where=schema.where,
             state="nothing was marked",
             next="run what is missing by hand (`pilotage migrate sql` prints it), or let "
             "`pilotage migrate run` do it",
