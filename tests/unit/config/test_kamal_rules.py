@@ -747,6 +747,31 @@ ACCEPTED = [
     Case("no cmd", {"servers": "servers:\n  web: [a]\n  job: [b]"}, kamal="accepts"),
 ]
 
+# What Kamal rejects without a conflict, and means something to us.
+WIDER = [
+    Case("seconds with a fraction", {"deploy_timeout": "deploy_timeout: 1.5"}),
+    Case("a duration", {"drain_timeout": "drain_timeout: 500ms"}),
+    Case(
+        "ssl of a role, host of the root",
+        {
+            "servers": "servers: {web: {hosts: [a], proxy: {ssl: true}}}",
+            "proxy": "proxy: {host: z}",
+        },
+    ),
+    Case("a date as a text", {"env": "env: {A: 2024-01-01}"}),
+    Case("a number as user", {"registry": "registry: {username: 1, password: [P]}"}),
+    Case(
+        "only accessories", {"servers": "", "accessories": "accessories: {db: {image: x, host: a}}"}
+    ),
+    Case(
+        "one run of the proxy for two roles of a host",
+        {
+            "servers": "servers:\n  web: [a]\n  api: {hosts: [a], proxy: true}",
+            "proxy": "proxy: {run: {http_port: 8080}}",
+        },
+    ),
+]
+
 
 def _write(folder: Path, case: Case) -> Path:
     path = folder / "config" / "deploy.yml"
@@ -773,7 +798,7 @@ def test_rejected(case: Case, tmp_path: Path) -> None:
     assert error.where.startswith("config/deploy.yml")
 
 
-@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*ACCEPTED, *WIDER], ids=lambda case: case.name)
 def test_accepted(case: Case, tmp_path: Path) -> None:
     config = load_config(_write(tmp_path, case), environ={})
     assert config.service == "app"

@@ -506,6 +506,20 @@ databases:
         ("replicas: [", "replica: [", "databases.primary.replica", "did you mean `replicas`?"),
         ("prepare: pip", "prepar: pip", "local.prepar", "did you mean `prepare`?"),
         ("port: 8000", 'port: "8000"', "proxy.port", "whole number"),
+        (
+            'url: "sqlite:///shop.db", m',
+            "url: host=h password=hunter2, m",
+            "databases.primary.url",
+            "should be a URL",
+        ),
+        (
+            "{cmd: run}",
+            "{cmd: run, env: {secret: [A=hunter2]}}",
+            "servers.web.env.secret[0]",
+            "goes to a secrets file",
+        ),
+        ("status: 204", "status: 99", "proxy.healthcheck.status", "100 or more"),
+        ("port: 8000", "port: 65536", "proxy.port", "from 1 to 65535"),
         ("status: 204", "status: ok", "proxy.healthcheck.status", "whole number"),
     ],
 )
@@ -516,6 +530,15 @@ def test_our_own_keys_are_checked(old: str, new: str, key: str, says: str, tmp_p
     assert caught.value.key == key
     assert says in caught.value.what
     assert caught.value.where.startswith("config/deploy.yml:")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_kubernetes_needs_an_image(tmp_path: Path) -> None:
+    text = "service: a\ntarget: kubernetes\nimage: acme/a\nservers: {web: {instances: 3}}\n"
+    config = load(tmp_path, text)
+    assert config.role("web").instances == 3
+    with pytest.raises(ConfigError, match="`image` is required for `target: kubernetes`"):
+        load(tmp_path, text.replace("image: acme/a\n", ""))
 
 
 def test_migrations_without_a_database(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def kinds(kind: Any, metadata: tuple[Any, ...] = ()) -> Iterator[str]:
         "_share": "percentage",
         "_flag": "true, false",
         "_whole": "number",
-        "_one_or_more": "text or list",
+        "one_or_more": "text or list",
         "_host": "host",
         "_port": "port",
         "_limit": "number or percentage",

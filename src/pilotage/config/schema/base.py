@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
@@ -11,6 +12,7 @@ from pilotage.config.erb import NotRun
 from pilotage.config.quantity import parse_duration, parse_percent
 from pilotage.config.scalars import to_text
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 BRANCH = "·"  # begins the tags of unions, which are no part of a key's path
 
 
@@ -94,7 +96,8 @@ def _flat(value: Any) -> Any:
     raise wrong("should be a text, a number, true, or a list of texts")
 
 
-def _one_or_more(value: Any) -> Any:
+def one_or_more(value: Any) -> Any:
+    """A list, also of what is written as one value."""
     return value if isinstance(value, (list, tuple)) else [value]
 
 
@@ -114,6 +117,23 @@ def _one(value: Any) -> Any:
     return value
 
 
+def _url_or_name(value: Any) -> Any:
+    """Never shows the value: it may be a password in a form that we do not know."""
+    text = _text(value)
+    if "://" in text or _NAME.fullmatch(text) or isinstance(text, NotRun):
+        return text
+    raise wrong("should be a URL, such as postgresql://…, or the name of a secret or a variable")
+
+
+def _secret_name(value: Any) -> Any:
+    text = _text(value)
+    if "=" in text or not text.strip() or text.split() != [text]:
+        raise wrong(
+            "should be the name of a secret, or NAME:SECRET; the value goes to a secrets file"
+        )
+    return text
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Port = Annotated[int, BeforeValidator(_port)]
@@ -123,7 +143,9 @@ Share = Annotated[float, BeforeValidator(_share)]
 Texts = tuple[Text, ...]
 Credential = Annotated[Text | tuple[Text], BeforeValidator(_one)]  # a text, or a secret's name
 HostLimit = Annotated[str, BeforeValidator(_limit)]  # "3" or "25%"
-OneOrMore = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
+UrlOrName = Annotated[str, BeforeValidator(_url_or_name)]
+SecretName = Annotated[str, BeforeValidator(_secret_name)]
+OneOrMore = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
 Labels = dict[str, Text]
 Option = Annotated[Any, BeforeValidator(_flat)]
 Options = dict[str, Option]

@@ -20,6 +20,7 @@ from pilotage.config.schema.base import (
     Options,
     Port,
     Seconds,
+    SecretName,
     Section,
     Text,
     Texts,
@@ -36,7 +37,7 @@ class Env(Section):
     """Environment variables. Without any of these three keys, all keys are clear variables."""
 
     clear: Labels = Field(default={}, description="Variables with their values.")
-    secret: Texts = Field(
+    secret: tuple[SecretName, ...] = Field(
         default=(), description="Names of secrets; `NAME:SECRET` gives one another name."
     )
     tags: dict[str, Env] = Field(

@@ -8,12 +8,13 @@ from pydantic import BeforeValidator, Field
 
 from pilotage.config.schema.base import (
     HostLimit,
-    OneOrMore,
     Seconds,
     Section,
     Share,
     Text,
+    UrlOrName,
     Whole,
+    one_or_more,
     wrong,
 )
 
@@ -92,11 +93,13 @@ class Migrations(Section):
 class Database(Section):
     """A database. Each value is a URL, or the name of a secret or of an environment variable."""
 
-    url: Text = Field(description="The application's connection.")
-    migration_url: Text | None = Field(
+    url: UrlOrName = Field(description="The application's connection.")
+    migration_url: UrlOrName | None = Field(
         default=None, description="The migrator's connection; `url`."
     )
-    replicas: OneOrMore = Field(default=(), description="Read replicas that expand waits for.")
+    replicas: Annotated[tuple[UrlOrName, ...], BeforeValidator(one_or_more)] = Field(
+        default=(), description="Read replicas that expand waits for."
+    )
 
 
 class Local(Section):
