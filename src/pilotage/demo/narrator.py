@@ -44,8 +44,8 @@ class Narrator(Protocol):
         """What came of it."""
         ...
 
-    def load(self, progress: dict[str, Any]) -> None:
-        """What the load generator sees now."""
+    def load(self, progress: dict[str, Any] | None) -> None:
+        """What the load generator sees now; None when it has stopped."""
         ...
 
     def table(self, title: str, rows: Sequence[Row]) -> None:
@@ -113,7 +113,7 @@ class Plain:
         """What came of it."""
         self._line(f"   {'ok' if good else 'NOT OK'}: {text}")
 
-    def load(self, progress: dict[str, Any]) -> None:
+    def load(self, progress: dict[str, Any] | None) -> None:
         """Kept for the end of the scene."""
         self._load = progress
 
@@ -184,10 +184,11 @@ class Rich:
         self.detail("")
         self._print(f"{'✓' if good else '✗'} {text}", style="green" if good else "bold red")
 
-    def load(self, progress: dict[str, Any]) -> None:
+    def load(self, progress: dict[str, Any] | None) -> None:
         """Refresh the live line."""
-        style = "red" if progress["failed"] else "cyan"
-        self._load = self._text(f"   load: {load_line(progress)}", style=style)
+        style = "red" if progress and progress["failed"] else "cyan"
+        told = f"   load: {load_line(progress)}" if progress else ""
+        self._load = self._text(told, style=style)
         self._refresh()
 
     def _refresh(self) -> None:

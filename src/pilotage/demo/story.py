@@ -156,6 +156,7 @@ async def _finish(stage: Stage, began: float) -> dict[str, Any]:
     """Stop the load, compare what it was told with what the database has, and add everything up."""
     stage.scene("data", "The shop closes", "Is every order there that a customer was told of?")
     numbers = await stage.load.stop() if stage.load is not None else {}
+    stage.narrator.load(None)
     if not numbers:
         stage.expect(False, "the load generator lived to tell its numbers")
     failed = numbers.get("failed")
