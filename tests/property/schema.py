@@ -247,6 +247,9 @@ class ModelSchema:
                 server.rows[ref] = replace(row, finished_at=server.now())
                 server.done.add(ref)
 
+    async def replayed(self) -> None:
+        """There are no replicas."""
+
     async def verify(self, migration: Migration) -> None:
         """Run the check."""
         try:

@@ -23,7 +23,7 @@ from pilotage.errors import (
 from pilotage.events import Event
 from pilotage.execute import start_gate
 from pilotage.manual import down, run_half
-from pilotage.migrate.migration import Migrations
+from pilotage.migrate.migration import Migration, Migrations
 from pilotage.model import (
     DeployState,
     Half,
@@ -139,6 +139,11 @@ class Story:
         before = self.repository.by_id(serving).migrations if serving else Migrations()
         policy = Policy(contract=self.example.contract, soak=20.0, patience=0.0)
         return Goal(version.release, self.layout(), policy, version.migrations, before)
+
+    def applied(self) -> list[Migration]:
+        """The files whose expand half is applied to its end."""
+        done = self.server.done
+        return [c.migration() for c in self.repository.change.values() if expand(c.version) in done]
 
     async def state(self) -> DeployState:
         """The deploy state as it truly is."""

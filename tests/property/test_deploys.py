@@ -1,0 +1,96 @@
+"""Random histories under random faults: what must hold, holds at every await, and the end is the wanted one.
+
+``PILOTAGE_EXAMPLES`` sets how many examples are told in all (1,000; in CI 10,000), in shards that
+pytest-xdist spreads over the cores. Each shard has a seed of its own, so a run is the same everywhere;
+``PILOTAGE_SEED`` moves all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import Phase
+
+from .hunt import at_every_point, drawn
+from .repository import HABITS, Writing
+from .story import Example, Op, tell
+
+SHARDS = 8
+EXAMPLES = int(os.environ.get("PILOTAGE_EXAMPLES") or ("10000" if os.environ.get("CI") else "1000"))
+SEED = int(os.environ.get("PILOTAGE_SEED", "0"))
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_every_running_release_fits_and_nothing_is_lost(shard: int) -> None:
+    drawn(-(-EXAMPLES // SHARDS), SEED * SHARDS + shard, lambda example: tell(example))
+
+
+def test_the_examples_are_not_empty() -> None:
+    """What the property is about happens in them: often enough, and each kind of it."""
+    happened: Counter[str] = Counter()
+
+    def body(example: Example) -> None:
+        story = tell(example)
+        for outcome in story.outcomes:
+            who, _, how = outcome.partition(": ")
+            happened[f"{who.rstrip('0123456789')} {how.partition(':')[0]}"] += 1
+        for line in story.chaos.log:
+            happened[line.partition(": ")[2].partition(" ")[0]] += 1
+        happened[story.ending] += 1
+        happened["contracts"] += sum(ref.half == "contract" for ref in story.server.done)
+        happened["backfills"] += sum(m.backfill is not None for m in story.applied())
+
+    drawn(300, 1, body, phases=[Phase.generate])
+    for what, least in {
+        "settled": 200,
+        "aborted": 1,
+        "next done": 300,
+        "contract done": 50,
+        "rollback done": 20,
+        "rollback Misfit": 20,
+        "half done": 30,
+        "down done": 5,
+        "next crashed": 50,
+        "next LeaseLost": 5,
+        "next Unhealthy": 5,
+        "rival done": 10,
+        "foreign done": 10,
+        "foreign Misfit": 10,
+        "console Misfit": 10,
+        "contracts": 150,
+        "backfills": 150,
+        "crash": 60,
+        "fail": 60,
+        "interrupt": 15,
+        "sleep": 15,
+        "take_over": 20,
+        "host_away": 15,
+        "kill": 15,
+        "sicken": 15,
+        "session": 15,
+        "database_down": 15,
+    }.items():
+        assert happened[what] >= least, (what, happened)
+
+
+STORY = Example(
+    writings=(
+        Writing(0, "rename", flags=HABITS[2]),
+        Writing(1, "move"),
+        Writing(0, "require", flags=HABITS[2]),
+        Writing(1, "drop"),
+    ),
+    releases=((1, 1), (2, 2), (3, 3)),
+    ops=(Op("next"), Op("next"), Op("next", 1), Op("contract", 1)),
+    hosts=2,
+)
+"""A deploy of each kind of change; whoever comes after a crash waits for the lease."""
+
+
+@pytest.mark.parametrize("kind", ["crash", "interrupt", "fail"])
+def test_one_fault_at_every_point(kind: str) -> None:
+    """Not by chance: the same story with a fault before and after every single call in turn."""
+    for example in at_every_point(STORY, (kind,)):
+        tell(example)
