@@ -39,6 +39,7 @@ from pilotage.run import Run, judge, together
 from pilotage.steps import (
     Adopt,
     ApplyHalf,
+    AwaitReplicas,
     Backfill,
     Check,
     Confirm,
@@ -100,6 +101,8 @@ async def perform(run: Run, step: Step) -> str | None:
             await run.world.schema.backfill(
                 run.migration(version), final=False, token=run.token, emit=run.emit
             )
+        case AwaitReplicas():
+            await run.world.schema.replayed()
         case Adopt(version=version):
             await run.world.schema.adopt(
                 run.migration(version), release=run.plan.release.id, token=run.token

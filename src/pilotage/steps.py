@@ -107,6 +107,16 @@ class Backfill(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitReplicas(Step):
+    """Wait until every read replica has replayed the expand halves: only then are they done."""
+
+    count: int
+
+    def describe(self) -> str:
+        return f"wait until {self.count} read replica{'s' * (self.count > 1)} replayed it"
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt(Step):
     """Record a squash migration as applied: all that it replaces is."""
 

@@ -460,3 +460,12 @@ def test_the_fingerprint_changes_with_the_steps_and_with_the_files() -> None:
     other = goal("v3", BASE, ADD, edited)
     assert plan_deploy(observed, other, now=NOW).fingerprint != first
     assert plan_deploy(after(1, "1"), v(3), now=NOW).fingerprint != first
+
+
+def test_new_code_waits_for_the_replicas() -> None:
+    lines = story(after(2, "1", "2"), v(3, replicas=2))
+    assert lines[2:4] == [
+        "backfill 3 m3, in batches",
+        "wait until 2 read replicas replayed it",
+    ]
+    assert story(after(3, "1", "2", "3"), v(3, replicas=2)) == []

@@ -80,6 +80,16 @@ class Schema(Protocol):
         """
         ...
 
+    async def replayed(self) -> None:
+        """Wait until every read replica has replayed what is committed. Nothing where there is none.
+
+        Raises
+        ------
+        DatabaseError
+            A replica is behind still, or cannot be asked.
+        """
+        ...
+
     async def verify(self, migration: Migration) -> None:
         """Run the ``-- verify`` queries; raises `VerifyFailed` with the first rows when any returns."""
         ...

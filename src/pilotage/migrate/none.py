@@ -40,6 +40,9 @@ class NoSchema:
         """Refused."""
         raise _nothing(migration)
 
+    async def replayed(self) -> None:
+        """No database, no replicas."""
+
     async def verify(self, migration: Migration) -> None:
         """Refused."""
         raise _nothing(migration)

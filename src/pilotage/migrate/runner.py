@@ -17,10 +17,10 @@ from pilotage.migrate import create, dialects, history, sql
 from pilotage.migrate import dump as dumps
 from pilotage.migrate.backfill import Backfill
 from pilotage.migrate.catalogue import Findings, missing_effects
-from pilotage.migrate.connections import Connections
+from pilotage.migrate.connections import WORK, Connections
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
 from pilotage.migrate.document import StateDocument
-from pilotage.migrate.half import HalfRun, Work
+from pilotage.migrate.half import HalfRun
 from pilotage.migrate.lock import lock_key, migration_lock
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.replicas import replayed
@@ -31,6 +31,7 @@ from pilotage.migrate.sql.effects import net
 from pilotage.migrate.state import State
 from pilotage.migrate.tables import table_format
 from pilotage.migrate.verify import verify
+from pilotage.migrate.work import Work
 from pilotage.model import Applied, Half, HalfRef, Intent, Registration, SchemaView, announced
 from pilotage.secret import Secret
 
@@ -198,15 +199,15 @@ class SqlSchema:
     async def prepare(self) -> None:
         """Create the database and the tables where they are missing; see `RunnerSettings`."""
         await self._ensure_tables()
-        async with self._connections.use("work") as session:
+        async with self._connections.use(WORK) as session:
             state = await self._state(session)
             await create.load(self._dialect, state, session, self._settings, self._stream)
         await self.check_grants()
 
     async def _ensure_tables(self) -> None:
-        if not self._connections.has("work") and not await self._dialect.exists():
+        if not self._connections.has(WORK) and not await self._dialect.exists():
             await self._dialect.create()
-        async with self._connections.use("work") as session:
+        async with self._connections.use(WORK) as session:
             await self._connections.prove(session)
             await create.tables(
                 self._dialect,
@@ -279,12 +280,11 @@ class SqlSchema:
 
     async def verify(self, migration: Migration) -> None:
         """Run the ``-- verify`` queries; see `pilotage.migrate.verify`."""
-        async with self._connections.use("look") as session:
-            try:
+        try:
+            async with self._dialect.session() as session:
                 await verify(self._dialect, session, migration, self._settings)
-            finally:
-                if session.usable:
-                    await session.reset()
+        except StatementError as error:
+            raise self._connections.explain(error) from error
 
     async def revert(self, migration: Migration, *, token: int, emit: Emit) -> None:
         """Run the ``-- down`` section; see `pilotage.migrate.revert`."""
@@ -425,7 +425,7 @@ class SqlSchema:
     @asynccontextmanager
     async def _locked(self, token: int) -> AsyncIterator[Session]:
         """The working session, holding the migration lock, its token compared with the fence."""
-        async with self._connections.use("work") as session:
+        async with self._connections.use(WORK) as session:
             await self._connections.prove(session)
             async with migration_lock(
                 self._dialect, session, lock_key(self._stream), wait=self._settings.lock_wait

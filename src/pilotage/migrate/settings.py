@@ -16,6 +16,7 @@ class RunnerSettings:
     ``lock_wait``: how long to wait for the migration lock while another runner has it.
     ``batch_rows``: rows of a table that one batch of a backfill spans, at most 5,000.
     ``batch_pause``: pause between batches.
+    ``replica_wait``: how long a replica may take to replay what an expand half has made.
     ``schema_file``: SQL that a database which is new and empty is loaded with; ``seed_file``: SQL that
     is run after it.
     """
@@ -25,6 +26,7 @@ class RunnerSettings:
     lock_wait: float = 60.0
     batch_rows: int = 5000
     batch_pause: float = 0.0
+    replica_wait: float = 60.0
     schema_file: Path | None = None
     seed_file: Path | None = None
 

@@ -69,7 +69,8 @@ class Policy:
     ``soak``: seconds between a finished deploy and an `auto` contract. ``drain``: seconds that old
     instances get to finish their requests. ``patience``: seconds that a proof waits for database
     sessions of instances that have just been stopped to go away. ``consumers``: other services that
-    use the tables.
+    use the tables. ``replicas``: how many read replicas must have replayed an expand half before
+    new code starts.
     """
 
     contract: str = "next"
@@ -77,6 +78,7 @@ class Policy:
     drain: float = 30.0
     patience: float = 3.0
     consumers: tuple[str, ...] = ()
+    replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pilotage.plan.plan import Plan
 from pilotage.plan.rule import blocked, expand_first, misfits, point_of_no_return, strangers
 from pilotage.plan.running import reconcile, retire
 from pilotage.proof import Proof, evidence, prove
-from pilotage.steps import Contract, Fetch, Step
+from pilotage.steps import AwaitReplicas, Contract, Fetch, Start, Step
 
 
 def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = False) -> Plan:
@@ -33,7 +33,9 @@ def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = Fal
     pending = pending_expands(observed, goal)
     running = reconcile(observed, goal.release, goal.layout, goal.policy)
     after = contracts_after(observed, goal, busy=bool(running))
-    steps = (*before.steps, *pending.steps, *running, *after.steps)
+    replicas = goal.policy.replicas if _starts(running) else 0
+    replay = (AwaitReplicas(replicas),) if replicas else ()
+    steps = (*before.steps, *pending.steps, *replay, *running, *after.steps)
     if pending.steps or running:
         steps = (Fetch(goal.release.revision), *steps)
     return Plan(
@@ -122,6 +124,11 @@ def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
         refusals=misfits(observed, origin, steps) if origin else (),
         evidence=evidence(observed),
     )
+
+
+def _starts(steps: tuple[Step, ...]) -> bool:
+    """Whether any of the steps starts an instance."""
+    return any(isinstance(step, Start) for step in steps)
 
 
 def current(observed: Observed) -> str | None:

@@ -141,13 +141,6 @@ def _supported(config: Config) -> None:
             key="rollout",
             next="take `strategy` and `canary` out: the whole fleet is switched at once",
         )
-    if any(database.written_replicas for database in config.databases.values()):
-        raise ConfigError(
-            "waiting for read replicas is not built yet in this version",
-            where=where,
-            key="databases",
-            next="take `replicas` out, and write expand halves that a replica may lag behind",
-        )
 
 
 def _notes(config: Config, use: Use, state_dir: Path) -> tuple[str, ...]:
@@ -203,6 +196,7 @@ async def _schema(
             schema_file=migrations.schema if _is_there(migrations.schema) else None,
             seed_file=migrations.seed,
         ),
+        replicas=database.replicas,
         # Tokens of different Stores cannot be compared: each Store has a fence of its own.
         domain="database" if in_database else f"target:{host}",
     )
@@ -280,10 +274,11 @@ def _layout(config: Config, host: str, use: Use) -> Layout:
 
 
 def _policy(config: Config) -> Policy:
-    migrations = config.migrations
+    migrations, database = config.migrations, database_of(config)
     return Policy(
         contract=migrations.contract if migrations else "next",
         soak=migrations.soak if migrations else 0.0,
         drain=config.drain_timeout,
         consumers=config.consumers,
+        replicas=len(database.written_replicas) if database else 0,
     )

@@ -310,9 +310,21 @@ class Dialect(ABC):
             It cannot be dumped from here; ``next`` says what to install.
         """
 
+    async def position(self, session: Session) -> str:
+        """How far the database has written, for `has_replayed` of a replica."""
+        return ""
+
+    async def has_replayed(self, session: Session, position: str) -> bool | None:
+        """Whether this replica has everything up to ``position``; None: it is no replica."""
+        return None
+
     async def repair(self, session: Session, effect: Effect) -> bool:
         """Drop what a statement left half-made (an INVALID index); True when there was any."""
         return False
+
+    async def sweep(self, session: Session) -> list[str]:
+        """Drop what a rebuilding that broke off left under names of its own; their names."""
+        return []
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

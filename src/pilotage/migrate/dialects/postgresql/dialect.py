@@ -112,6 +112,21 @@ class PostgreSQL(Dialect):
         finally:
             await session.close()
 
+    async def position(self, session: Session) -> str:
+        """The position in the write-ahead log."""
+        return str((await session.query("SELECT pg_current_wal_lsn()"))[0][0])
+
+    async def has_replayed(self, session: Session, position: str) -> bool | None:
+        """Whether a standby has replayed the log up to there; None when it is not in recovery."""
+        answer: bool | None = (
+            await session.query(
+                "SELECT CASE WHEN pg_is_in_recovery()"
+                " THEN coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false) END",
+                position,
+            )
+        )[0][0]
+        return answer
+
     async def server_clock(self) -> float:
         """The server's clock, asked in the maintenance database while our own is missing."""
         session: PostgresSession | None
@@ -331,6 +346,10 @@ class PostgreSQL(Dialect):
     async def repair(self, session: Session, effect: Effect) -> bool:
         """Drop an INVALID index: an invalid unique index still enforces, and none can be used."""
         return await catalogue.drop_invalid(session, effect)
+
+    async def sweep(self, session: Session) -> list[str]:
+        """Drop what REINDEX CONCURRENTLY left: an INVALID index named ``…_ccnew`` or ``…_ccold``."""
+        return await catalogue.drop_leftovers(session)
 
     async def dump(self, session: Session) -> str:
         """By pg_dump."""
