@@ -4,6 +4,7 @@ No Docker, no root, no daemon of ours: what runs is on record in ``.pilotage/`` 
 configuration, and outlives the command that started it.
 """
 
+from pilotage.targets.local.hostname import default_host
 from pilotage.targets.local.spec import (
     AliveHealth,
     CommandHealth,
@@ -13,7 +14,7 @@ from pilotage.targets.local.spec import (
     LocalRole,
     LocalService,
 )
-from pilotage.targets.local.target import LocalTarget, default_host
+from pilotage.targets.local.target import LocalTarget
 
 __all__ = [
     "AliveHealth",

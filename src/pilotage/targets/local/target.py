@@ -1,31 +1,24 @@
-"""The target itself: `pilotage.targets.base.Target` over records, shims, ports and logs.
+"""The target itself: `pilotage.targets.base.Target` over records, shims and logs of this machine.
 
-The order of a launch is the point of this module: record (under the fence), gate, then compare again
-and launch (under the fence). Whoever looks in between sees the instance before it can be alive.
+What an instance is, is said by its record and its process; how it comes to be, by
+`pilotage.targets.local.launcher`; how it ends, by `pilotage.targets.local.stopping`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import secrets
 import signal
-import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from pilotage.errors import StartFailed, TargetError, Unhealthy
+from pilotage.errors import TargetError, Unhealthy
 from pilotage.events import CommandRan, Emit, Output
 from pilotage.host import logs
-from pilotage.host.fence import Fence, unwritable
-from pilotage.host.files import ensure_state_dir, write_atomic
-from pilotage.host.launch import Program, Status, attach, launch
-from pilotage.host.process import ProcessId
-from pilotage.model import Host, Instance, Kind, Life
+from pilotage.host.fence import Fence
+from pilotage.host.launch import Status
+from pilotage.model import Host, Instance, Kind
 from pilotage.secret import Secret, mask
 from pilotage.source import GitSource
 from pilotage.targets.base import Gate, Job, OnOutput, TargetView
@@ -37,43 +30,12 @@ from pilotage.targets.local.environment import (
     shell_argv,
 )
 from pilotage.targets.local.health import probe_command, probe_http
-from pilotage.targets.local.ports import free_port
+from pilotage.targets.local.launcher import Launcher
 from pilotage.targets.local.records import Record, Records
 from pilotage.targets.local.spec import AliveHealth, HttpHealth, LocalRole, LocalService
 
 QUOTED = 10
 """How many of its last lines are quoted when an instance fails."""
-
-_KEPT_LOGS = 50
-_KEPT_JOBS = 100
-_PAUSE = 0.02
-
-
-def default_host(state_dir: Path) -> str:
-    """This machine's name in the inventory: its host name and an id made with ``.pilotage/``.
-
-    Whoever deletes ``.pilotage/`` no longer knows what he started: what is made in its place is
-    another host, and the old one stays in the inventory, unreachable, until a person forgets it.
-
-    Raises
-    ------
-    TargetError
-        It cannot be read or written.
-    """
-    path = state_dir / "host"
-    try:
-        ensure_state_dir(state_dir)
-        with contextlib.suppress(FileNotFoundError):
-            return path.read_text().strip()
-        name = f"{socket.gethostname()}-{secrets.token_hex(3)}"
-        fresh = path.with_name(f".host.{name}.tmp")
-        write_atomic(fresh, f"{name}\n".encode())
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(fresh)  # of two that come at once, one wins, whole
-        fresh.unlink()
-        return path.read_text().strip()
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +60,10 @@ class LocalTarget:
     @property
     def _fence(self) -> Fence:
         return Fence(self.service.state_dir)
+
+    @property
+    def _launcher(self) -> Launcher:
+        return Launcher(self.service)
 
     async def observe(self) -> TargetView:
         """Read every record, and look whether its process lives."""
@@ -154,10 +120,19 @@ class LocalTarget:
         role = self._role(instance)
         record = await self._begin(instance, revision, role, token=token, again=True)
         if record.shim is None:
-            program = self._program(record, role, shell_argv(role.cmd))
-            record = await self._gated_launch(record, program, token=token, gate=gate)
+            program = self._launcher.program(record, role, shell_argv(role.cmd))
+            record = await self._launcher.launch(record, program, token=token, gate=gate)
             self._ran(program.argv, 0.0, 0)
         return self._records.view(record)
+
+    async def _begin(
+        self, instance: Instance, revision: str, role: LocalRole, *, token: int | None, again: bool
+    ) -> Record:
+        await self.fetch(revision)
+        cwd = await self.source.checkout(revision)
+        return await self._launcher.begin(
+            instance, revision, role, cwd=cwd, token=token, again=again
+        )
 
     async def check(self, instance: Instance, *, limit: float | None = None) -> float:
         """Ask until it is healthy, dead, or the limit is reached."""
@@ -229,50 +204,25 @@ class LocalTarget:
     async def run_once(self, job: Job, *, token: int | None, gate: Gate, output: OnOutput) -> int:
         """Run, join or remember one command; see `pilotage.targets.base.Target.run_once`."""
         role = self._role(job.instance)
-        record = await self._begin(job.instance, job.revision, role, token=token, again=False)
-        program = self._program(record, role, job.argv, timeout=job.timeout)
-        if job.interactive:
-            return await self._run_interactive(record, program, token=token, gate=gate)
+        launcher, records = self._launcher, self._records
         started = time.monotonic()
+        record = await self._begin(job.instance, job.revision, role, token=token, again=False)
+        program = launcher.program(record, role, job.argv, timeout=job.timeout)
+        if job.interactive:
+            status = await launcher.attach(record, program, token=token, gate=gate)
+            return self._exit_code(job, status)
         if record.shim is None:
-            record = await self._gated_launch(record, program, token=token, gate=gate)
-        records = self._records
+            record = await launcher.launch(record, program, token=token, gate=gate)
         await logs.follow(
             records.log_path(job.instance.id),
             lambda line: output(mask(line, self._secrets())),
             running=lambda: records.alive(record),
         )
-        status = records.status(job.instance.id)
-        code = self._exit_code(job, status)
+        code = self._exit_code(job, records.status(job.instance.id))
         self._ran(job.argv, time.monotonic() - started, code)
         if job.instance.kind is Kind.CONSOLE:
-            await self._take_back(record)
+            await launcher.take_back(record)
         return code
-
-    async def _run_interactive(
-        self, record: Record, program: Program, *, token: int | None, gate: Gate
-    ) -> int:
-        if record.shim is not None:
-            raise TargetError(
-                "it runs already, on somebody's terminal",
-                where=f"{record.instance.id} on {self.service.host}",
-                next="wait for its end",
-            )
-        try:
-            await gate()
-            async with self._fence.hold(token):
-                if self._still_ours(record) is not None:
-                    raise self._start_failed(record.instance, OSError("somebody else runs it"))
-            with _terminal_signals_ignored():
-                status = await attach(
-                    replace(program, log=None),
-                    record=lambda shim: self._records.write(replace(record, shim=shim)),
-                )
-        except OSError as error:
-            raise self._start_failed(record.instance, error) from error
-        finally:
-            await self._take_back(record)
-        return status.code or 0
 
     def _exit_code(self, job: Job, status: Status | None) -> int:
         where = f"{job.instance.id} on {self.service.host}"
@@ -291,146 +241,6 @@ class LocalTarget:
                 next=f"`pilotage logs {job.instance.id}` shows what it printed",
             )
         return status.code
-
-    # -- launching ---------------------------------------------------------------------------
-
-    async def _begin(
-        self, instance: Instance, revision: str, role: LocalRole, *, token: int | None, again: bool
-    ) -> Record:
-        """Put the instance on record, or find it there: a record with a shim is not to be launched.
-
-        ``again``: one that has ended is launched anew.
-        """
-        await self.fetch(revision)
-        checkout = await self.source.checkout(revision)
-        records = self._records
-        async with self._fence.hold(token):
-            old = records.read(instance.id)
-            if old is not None and old.shim is not None and (records.alive(old) or not again):
-                return old
-            port = None
-            if instance.kind is Kind.TRAFFIC:
-                port = free_port({r.port for r in records.all() if r.port is not None})
-            claimer = ProcessId.of(os.getpid())
-            assert claimer is not None
-            record = Record(
-                instance=replace(
-                    instance,
-                    life=Life.STARTING,
-                    address=f"127.0.0.1:{port}" if port else None,
-                    started_at=time.time(),
-                    detail="",
-                ),
-                revision=revision,
-                claim=secrets.token_hex(8),
-                claimer=claimer,
-                stop_timeout=role.stop_timeout,
-                port=port,
-                cwd=str(checkout),
-            )
-            records.status_path(instance.id).unlink(missing_ok=True)
-            records.write(record)
-            self._prune()
-        return record
-
-    def _prune(self) -> None:
-        """Forget the oldest ended jobs (a record of one is its exit status), and old logs of nobody's."""
-        records = self._records
-        kept = list(records.all())
-        ended = [
-            record
-            for record in kept
-            if record.instance.kind is Kind.ONCE
-            and record.shim is not None
-            and not records.alive(record)
-        ]
-        ended.sort(key=lambda record: record.instance.started_at or 0.0, reverse=True)
-        for record in ended[_KEPT_JOBS:]:
-            records.forget(record.instance.id)
-        logs.prune(
-            self.service.state_dir / "logs",
-            keep=_KEPT_LOGS,
-            used=frozenset(record.instance.id for record in kept),
-        )
-
-    async def _gated_launch(
-        self, record: Record, program: Program, *, token: int | None, gate: Gate
-    ) -> Record:
-        records = self._records
-        launched = record
-
-        def write(shim: ProcessId) -> None:
-            nonlocal launched
-            launched = replace(record, shim=shim)
-            records.write(launched)
-
-        try:
-            await gate()
-            async with self._fence.hold(token):
-                if (other := self._still_ours(record)) is None:
-                    await launch(program, record=write)
-                    return launched
-            return await self._join(other)
-        except OSError as error:
-            await self._take_back(record)
-            raise self._start_failed(record.instance, error) from error
-        except BaseException:
-            await asyncio.shield(self._take_back(record))
-            raise
-
-    def _still_ours(self, record: Record) -> Record | None:
-        """None when the record is the one we wrote; else what somebody else made of it."""
-        current = self._records.read(record.instance.id)
-        if current is None:
-            raise StartFailed(
-                "its record was taken back while it was being started",
-                where=f"{record.instance.id} on {self.service.host}",
-                state="it was not launched",
-            )
-        return None if current.claim == record.claim else current
-
-    async def _join(self, other: Record) -> Record:
-        """Wait until somebody else, who took our claim over, has launched the instance."""
-        while other.shim is None and other.claimer.alive:
-            await asyncio.sleep(_PAUSE)
-            current = self._records.read(other.instance.id)
-            if current is None:
-                break
-            other = current
-        if other.shim is None:
-            raise StartFailed(
-                "somebody else was about to launch it, and did not",
-                where=f"{other.instance.id} on {self.service.host}",
-            )
-        return other
-
-    async def _take_back(self, record: Record) -> None:
-        """Forget a record of ours when nothing runs of it; leave it to be seen otherwise."""
-        records = self._records
-        async with self._fence.hold(None):
-            current = records.read(record.instance.id)
-            if current and current.claim == record.claim and not records.alive(current):
-                records.forget(record.instance.id)
-
-    def _program(
-        self,
-        record: Record,
-        role: LocalRole,
-        argv: tuple[str, ...],
-        *,
-        timeout: float | None = None,
-    ) -> Program:
-        instance = record.instance
-        return Program(
-            argv=argv,
-            env=instance_environment(instance, role.env, environ=os.environ, port=record.port),
-            cwd=Path(record.cwd),
-            status=self._records.status_path(instance.id),
-            log=self._records.log_path(instance.id),
-            title=f"pilotage {instance.service} {instance.role} {instance.id}",
-            grace=role.stop_timeout,
-            timeout=timeout,
-        )
 
     # -- small things ------------------------------------------------------------------------
 
@@ -462,16 +272,6 @@ class LocalTarget:
             next=f"`pilotage logs {instance.id}` shows all of it",
         )
 
-    def _start_failed(self, instance: Instance, error: OSError) -> StartFailed:
-        return StartFailed(
-            f"it could not be launched: {error.strerror or error}"
-            + (f" ({error.filename})" if error.filename else ""),
-            where=f"{instance.id} on {self.service.host}",
-            state="its record was taken back; nothing of it runs"
-            if self._records.read(instance.id) is None
-            else "it may be running: it stays on record",
-        )
-
     def _secrets(self) -> tuple[Secret, ...]:
         environments: list[Mapping[str, str | Secret]] = [
             r.env for r in self.service.roles.values()
@@ -483,19 +283,5 @@ class LocalTarget:
         )
 
     def _ran(self, argv: tuple[str, ...], seconds: float, status: int) -> None:
-        self.emit(CommandRan(host=self.service.host, argv=argv, seconds=seconds, status=status))
-
-
-@contextlib.contextmanager
-def _terminal_signals_ignored() -> Iterator[None]:
-    """Leave Ctrl-C and Ctrl-\\ to the program on our terminal, as `system(3)` does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGQUIT)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        shown = tuple(mask(word, self._secrets()) for word in argv)
+        self.emit(CommandRan(host=self.service.host, argv=shown, seconds=seconds, status=status))
