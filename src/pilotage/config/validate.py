@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
@@ -132,6 +132,9 @@ def _unknown(data: Block, location: tuple[str | int, ...], mark: Mark) -> Config
         f"in `{parent}`" if (parent := mark.path.removesuffix(key).rstrip(".")) else "in the file"
     )
     hint = _OLD_KEYS.get(key, "") if len(location) == 1 else ""
+    if not hint and (place := _elsewhere(key)):
+        near = f"did you mean `{best}`? " if (best := nearest(key, known)) else ""
+        hint = f"{near}`{key}` goes under `{place}`"
     return ConfigError(
         f"unknown key `{key}` {where}; {hint or did_you_mean(key, known)}".removesuffix("; "),
         where=str(mark),
@@ -140,12 +143,44 @@ def _unknown(data: Block, location: tuple[str | int, ...], mark: Mark) -> Config
     )
 
 
+def _elsewhere(key: str) -> str:
+    """The section that has a key of exactly this name, nearest to the top; or nothing."""
+    return next((path for path, section in sections() if path and key in keys_of(section)), "")
+
+
+def sections() -> Iterator[tuple[str, type[Section]]]:
+    """Every section once, breadth first, with the path of its first place in the file."""
+    seen: set[type[Section]] = set()
+    waiting: list[tuple[str, type[Section]]] = [("", File)]
+    while waiting:
+        path, section = waiting.pop(0)
+        if section in seen:
+            continue
+        seen.add(section)
+        yield path, section
+        for key, field in keys_of(section).items():
+            name = f"{path}.{key}" if path else key
+            waiting += [
+                (f"{name}.NAME" if named else name, inner)
+                for inner, named in _named_sections(field.annotation)
+            ]
+
+
+def _named_sections(kind: Any, *, named: bool = False) -> Iterator[tuple[type[Section], bool]]:
+    """The sections in a type, and whether they stand under names of the user's own."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        yield kind, named
+        return
+    for inner in get_args(kind):
+        yield from _named_sections(inner, named=named or get_origin(kind) is dict)
+
+
 def known_keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys that the section at this place of the file may have."""
     section: Any = File
     for step in location:
         section = _step(section, step)
-    found = next(iter(_sections(section)), None)
+    found = next((found for found, _ in _named_sections(section)), None)
     return tuple(keys_of(found)) if found else ()
 
 
@@ -167,12 +202,3 @@ def _step(kind: Any, step: str | int) -> Any:
         field = keys_of(kind).get(str(step))
         return field.annotation if field else None
     return next((found for arg in args if (found := _step(arg, step)) is not None), None)
-
-
-def _sections(kind: Any) -> Iterable[type[Section]]:
-    """The sections in a type, through unions, lists, mappings and annotations."""
-    if isinstance(kind, type) and issubclass(kind, Section):
-        yield kind
-        return
-    for inner in getattr(kind, "__args__", ()):
-        yield from _sections(inner)

@@ -83,6 +83,19 @@ REJECTED = [
     # unknown keys, at every level
     _c("unknown", "imge", "unknown key `imge`|did you mean `image`?", imge="imge: x #!"),
     _c(
+        "a key of another section",
+        "app_port",
+        "unknown key `app_port` in the file; `app_port` goes under `proxy`",
+        app_port="app_port: 3000 #!",
+    ),
+    _c("between two", "ssl", "did you mean `ssh`? `ssl` goes under `proxy`", ssl="ssl: true #!"),
+    _c(
+        "a key of a section with names",
+        "proxy.cmd",
+        "`cmd` goes under `servers.NAME`",
+        proxy="proxy:\n  cmd: x #!",
+    ),
+    _c(
         "unknown in proxy",
         "proxy.hotst",
         "unknown key `hotst` in `proxy`|did you mean `host`",

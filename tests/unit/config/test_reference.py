@@ -15,36 +15,10 @@ from pydantic.fields import FieldInfo
 from pilotage.config import load_config
 from pilotage.config.quantity import format_duration
 from pilotage.config.schema.base import Section
-from pilotage.config.schema.file import File
-from pilotage.config.validate import keys_of
+from pilotage.config.validate import keys_of, sections
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 OWN = "pilotage's own key"
-
-
-def sections(section: type[Section] = File, path: str = "") -> Iterator[tuple[str, type[Section]]]:
-    """Every section once, with the path of its first place in the file."""
-    seen: set[type[Section]] = set()
-    waiting = [(path, section)]
-    while waiting:  # breadth first: `proxy` before `servers.NAME.proxy`
-        path, section = waiting.pop(0)
-        if section in seen:
-            continue
-        seen.add(section)
-        yield path, section
-        for key, field in keys_of(section).items():
-            name = f"{path}.{key}" if path else key
-            for inner, mapping in inside(field.annotation):
-                waiting.append((f"{name}.NAME" if mapping else name, inner))
-
-
-def inside(kind: Any, mapping: bool = False) -> Iterator[tuple[type[Section], bool]]:
-    if isinstance(kind, type) and issubclass(kind, Section):
-        yield kind, mapping
-        return
-    named = mapping or get_origin(kind) is dict
-    for inner in get_args(kind):
-        yield from inside(inner, named)
 
 
 def row(key: str, field: FieldInfo) -> str:
