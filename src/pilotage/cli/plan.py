@@ -23,6 +23,7 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
     """
     from dataclasses import replace
 
+    from pilotage.cli.pages.about import About
     from pilotage.cli.pages.plan import page, to_json
     from pilotage.cli.project import opened
     from pilotage.cli.render.lines import print_json, print_page, warnings
@@ -43,9 +44,11 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
                 () if observed.schema.fresh else findings(project, goal.migrations, observed.schema)
             )
             if settings.as_json:
-                print_json(to_json(project, found, plan, hazards), settings, pretty=True)
+                print_json(
+                    to_json(About.project(project), found, plan, hazards), settings, pretty=True
+                )
             else:
-                print_page(page(project, found, plan, hazards), settings)
+                print_page(page(About.project(project), found, plan, hazards), settings)
             return bool(plan.refusals) or plan.verb == "return"
 
     if run(main()):

@@ -41,7 +41,7 @@ async def _interruptible(main: Coroutine[Any, Any, T]) -> T:
         if came:
             _leave_at_once()
         came.append(which)
-        task.cancel(f"interrupted by {which.name}")
+        task.cancel(f"interrupted by {name(which)}")
 
     caught = [s for s in SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
     for which in caught:

@@ -24,6 +24,7 @@ def command(settings: Settings, *, forget_host: str | None) -> None:
     A host that does not answer blocks every contract half, since an older release may run there.
     --forget-host takes it out of the inventory: only for a machine that will not come back.
     """
+    from pilotage.cli.pages.about import About
     from pilotage.cli.pages.status import page, to_json
     from pilotage.cli.project import claim, opened
     from pilotage.cli.render.lines import print_json, print_page, warnings
@@ -42,9 +43,9 @@ def command(settings: Settings, *, forget_host: str | None) -> None:
             observed = await observe(world)
             now = await world.store.now()
             if settings.as_json:
-                print_json(to_json(project, observed, now), settings, pretty=True)
+                print_json(to_json(About.project(project), observed, now), settings, pretty=True)
             else:
-                print_page(page(project, observed, now), settings)
+                print_page(page(About.project(project), observed, now), settings)
 
     run(main())
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pilotage.cli import text
+from pilotage.cli.pages.about import About
 from pilotage.hazards import Finding
 from pilotage.migrate.migration import Migration, Section
 from pilotage.model import Half, HalfRef
@@ -23,16 +24,15 @@ from pilotage.steps import (
     Step,
     Switch,
 )
-from pilotage.wiring import Project
 
 _STATEMENTS = 6
 
 
 def page(
-    project: Project, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
+    about: About, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
 ) -> Iterator[str]:
     """The plan for a person."""
-    yield from _title(project, revision, plan)
+    yield from _title(about, revision, plan)
     for refusal in plan.refusals:
         yield ""
         yield from text.block("REFUSED", refusal)
@@ -41,7 +41,7 @@ def page(
             yield ""
             yield f"  {text.good('✓')} nothing to do: what is, is what is wanted"
         return
-    yield from _migrations(project, plan)
+    yield from _migrations(about, plan)
     yield from _hazards(hazards)
     yield from _steps(plan)
     yield from _failures(plan)
@@ -56,7 +56,7 @@ def page(
         yield from text.wrapped(line, indent=4, first="  ")
 
 
-def _title(project: Project, revision: Revision, plan: Plan) -> Iterator[str]:
+def _title(about: About, revision: Revision, plan: Plan) -> Iterator[str]:
     origin = plan.spec.from_
     if plan.verb == "return":
         way = f"back to {origin or 'nothing'}"
@@ -66,9 +66,8 @@ def _title(project: Project, revision: Revision, plan: Plan) -> Iterator[str]:
         way = f"{origin} again"
     else:
         way = f"{origin} → {plan.spec.to}"
-    destination = f" ({project.config.destination})" if project.config.destination else ""
     ref = f", {revision.ref}" if revision.ref not in (revision.sha, "HEAD") else ""
-    yield f"{text.heading(f'{project.service}{destination}   {way}')}{text.dim(ref)}"
+    yield f"{text.heading(f'{about.title}   {way}')}{text.dim(ref)}"
     yield text.dim(f"plan {plan.fingerprint}, {text.plural(len(plan.steps), 'step')}")
     if plan.verb == "return":
         yield ""
@@ -88,7 +87,7 @@ def _title(project: Project, revision: Revision, plan: Plan) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------
 
 
-def _migrations(project: Project, plan: Plan) -> Iterator[str]:
+def _migrations(about: About, plan: Plan) -> Iterator[str]:
     runs = _halves(plan.steps)
     if not runs:
         return
@@ -106,11 +105,11 @@ def _migrations(project: Project, plan: Plan) -> Iterator[str]:
             if section is None:
                 continue
             ref = HalfRef(version, half)
-            yield from _half(project, plan, migration, section, ref, runs=ref in runs)
+            yield from _half(about, plan, migration, section, ref, runs=ref in runs)
 
 
 def _half(
-    project: Project,
+    about: About,
     plan: Plan,
     migration: Migration,
     section: Section,
@@ -121,12 +120,12 @@ def _half(
     name = str(ref.half)
     if not runs:
         if ref.half is Half.CONTRACT:
-            first = next(iter(statements(section, project.dialect)), "")
-            later = _when(project, migration)
+            first = next(iter(statements(section, about.dialect)), "")
+            later = _when(about, migration)
             line = f"{later}: {text.one_line(first, text.page_width() - 20 - len(later))}"
             yield text.dim(f"    {'contract':<9} {line}")
         return
-    for line in _summary(section, project.dialect):
+    for line in _summary(section, about.dialect):
         yield f"    {name:<9} {line}"
         name = ""
     for hazard, why in section.directives.allow.items():
@@ -135,14 +134,14 @@ def _half(
         yield text.dim(f"    {'':<9} each statement on its own, outside a transaction")
     if ref.half is Half.EXPAND and migration.backfill:
         name = "backfill"
-        for line in _summary(migration.backfill, project.dialect):
+        for line in _summary(migration.backfill, about.dialect):
             yield f"    {name:<9} {line}"
             name = ""
     if ref.half is Half.CONTRACT and migration.backfill:
         yield text.dim(f"    {'':<9} the backfill runs once more before it")
     if ref.half is Half.CONTRACT and migration.verify:
         name = "verify"
-        for line in _summary(migration.verify, project.dialect):
+        for line in _summary(migration.verify, about.dialect):
             yield f"    {name:<9} {line}  {text.dim('must return no row')}"
             name = ""
 
@@ -157,14 +156,14 @@ def _hazards(findings: Sequence[Finding]) -> Iterator[str]:
         yield text.dim(f"    {finding.where}, {finding.rule} ({finding.class_})")
 
 
-def _when(project: Project, migration: Migration) -> str:
+def _when(about: About, migration: Migration) -> str:
     if migration.out_of_band(Half.CONTRACT):
         return f"out-of-band, by `pilotage migrate run {migration.version}/contract`"
     return {
         "next": "held for the next deploy",
         "auto": "after the soak",
         "manual": "held for `pilotage contract`",
-    }[project.policy.contract]
+    }[about.contract]
 
 
 def _summary(section: Section, dialect: str | None) -> list[str]:
@@ -287,12 +286,12 @@ def _held(plan: Plan) -> Iterator[str]:
 
 
 def to_json(
-    project: Project, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
+    about: About, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
 ) -> dict[str, Any]:
     """What ``plan --json`` prints."""
     return {
-        "service": project.service,
-        "destination": project.config.destination,
+        "service": about.service,
+        "destination": about.destination,
         "revision": revision.sha,
         "ref": revision.ref,
         "dirty": list(revision.dirty),
@@ -302,9 +301,9 @@ def to_json(
                 "half": str(ref),
                 "name": migration.name,
                 "path": str(migration.path),
-                "statements": statements(section, project.dialect),
-                "backfill": _optional(migration.backfill, project.dialect),
-                "verify": _optional(migration.verify, project.dialect),
+                "statements": statements(section, about.dialect),
+                "backfill": _optional(migration.backfill, about.dialect),
+                "verify": _optional(migration.verify, about.dialect),
                 "out_of_band": migration.out_of_band(ref.half),
                 "transaction": section.directives.transaction,
                 "allow": dict(section.directives.allow),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pilotage.cli import text
+from pilotage.cli.pages.about import About
 from pilotage.cli.standing import standing
 from pilotage.model import (
     HalfRef,
@@ -21,24 +22,22 @@ from pilotage.model import (
     version_key,
 )
 from pilotage.plan import current
-from pilotage.wiring import Project
 
 
-def page(project: Project, observed: Observed, now: float) -> Iterator[str]:
+def page(about: About, observed: Observed, now: float) -> Iterator[str]:
     """The status for a person."""
-    yield from _title(project, observed, now)
+    yield from _title(about, observed, now)
     yield from _instances(observed, now)
-    yield from _schema(project, observed)
+    yield from _schema(about, observed)
     yield from _sessions(observed)
     yield from ("", text.heading("Lock"))
     yield f"  {lock_line(observed.state.lease, now)}"
 
 
-def _title(project: Project, observed: Observed, now: float) -> Iterator[str]:
+def _title(about: About, observed: Observed, now: float) -> Iterator[str]:
     stands = standing(observed)
-    destination = f" ({project.config.destination})" if project.config.destination else ""
     mark = text.good("●") if stands.settled else text.warn("●")
-    yield f"{mark} {text.heading(project.service + destination)}   {stands.state}"
+    yield f"{mark} {text.heading(about.title)}   {stands.state}"
     last = observed.state.history[-1] if observed.state.history else None
     if last:
         yield text.dim(
@@ -85,7 +84,7 @@ def _row(observed: Observed, instance: Instance, now: float) -> tuple[str, ...]:
     return (
         instance.role or "?",
         instance.release,
-        _life(instance, now),
+        _life(observed, instance, now),
         _traffic(observed, instance),
         instance.address or "",
         _fits(observed, instance),
@@ -93,7 +92,9 @@ def _row(observed: Observed, instance: Instance, now: float) -> tuple[str, ...]:
     )
 
 
-def _life(instance: Instance, now: float) -> str:
+def _life(observed: Observed, instance: Instance, now: float) -> str:
+    if instance not in observed.instances:
+        return text.warn("not seen")
     match instance.life:
         case Life.DEAD:
             return text.bad(f"dead: {instance.detail}")
@@ -142,15 +143,15 @@ def _fits(observed: Observed, instance: Instance) -> str:
 # ----------------------------------------------------------------------------------------------
 
 
-def _schema(project: Project, observed: Observed) -> Iterator[str]:
+def _schema(about: About, observed: Observed) -> Iterator[str]:
     schema = observed.schema
-    if project.dialect is None:
+    if about.dialect is None:
         return
     yield from ("", text.heading("Schema"))
     if not schema.exists:
-        yield f"  {project.dialect}, not there yet: the first deploy makes it"
+        yield f"  {about.dialect}, not there yet: the first deploy makes it"
         return
-    yield f"  {project.dialect}, at {version_of(observed) or 'no migration'}"
+    yield f"  {about.dialect}, at {version_of(observed) or 'no migration'}"
     for row in schema.rows:
         if row.finished_at is None:
             yield text.warn(
@@ -226,14 +227,14 @@ def lock_line(lease: LeaseRow | None, now: float) -> str:
 # ----------------------------------------------------------------------------------------------
 
 
-def to_json(project: Project, observed: Observed, now: float) -> dict[str, Any]:
+def to_json(about: About, observed: Observed, now: float) -> dict[str, Any]:
     """What ``status --json`` prints."""
     state, schema = observed.state, observed.schema
     serving = state.release(current(observed))
     stands = standing(observed)
     return {
-        "service": project.service,
-        "destination": project.config.destination,
+        "service": about.service,
+        "destination": about.destination,
         "at": now,
         "release": serving.to_json() if serving else None,
         "state": stands.state,
@@ -248,7 +249,7 @@ def to_json(project: Project, observed: Observed, now: float) -> dict[str, Any]:
         + [_instance_json(observed, i) for i in observed.alive if i not in observed.instances],
         "routes": {host: route.to_json() for host, route in observed.routes.items()},
         "schema": {
-            "dialect": project.dialect,
+            "dialect": about.dialect,
             "exists": schema.exists,
             "fresh": schema.fresh,
             "version": version_of(observed),

@@ -33,6 +33,8 @@ def renderer(settings: Settings) -> AbstractContextManager[Renderer]:
         from pilotage.cli.render.lines import PlainLines
 
         return PlainLines(settings)
+    from rich.console import Console
+
     from pilotage.cli.render.live import Live
 
-    return Live(settings)
+    return Live(settings, Console(highlight=False))

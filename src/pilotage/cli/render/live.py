@@ -1,7 +1,7 @@
 """The live view of a run, on a terminal: what is done above, what is going on below.
 
 Finished steps become ordinary lines that scroll away; only the step at work and the few after it are
-drawn again and again. The one importer of rich.
+drawn again and again. Rich is imported here alone.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _OUTPUT = 4
 class Live:
     """A renderer that draws with rich."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, console: Console) -> None:
         self._settings = settings
-        self._console = Console(highlight=False)
+        self._console = console
         self._view = _View()
         self._live = RichLive(
             get_renderable=self._view.render,
