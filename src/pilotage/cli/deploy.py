@@ -40,12 +40,14 @@ def command(
     from pilotage.events import Emit
     from pilotage.observe import observe
     from pilotage.plan import Plan
-    from pilotage.wiring import Project, goal_of
+    from pilotage.wiring import Project, goal_of, tidy
 
     async def story(project: Project, emit: Emit) -> Plan:
         found = await project.revision(revision)
         goal = await goal_of(project, found.sha, await observe(project.world), again=again)
         who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
-        return await verb.deploy(project.world, goal, who, emit, again=again, expect=expect)
+        plan = await verb.deploy(project.world, goal, who, emit, again=again, expect=expect)
+        await tidy(project, who, emit)
+        return plan
 
     carry_out(settings, "deploy", story, version=revision)

@@ -35,7 +35,7 @@ def command(
     from pilotage.events import Emit
     from pilotage.observe import observe
     from pilotage.plan import Plan
-    from pilotage.wiring import Project, find_release, release_before, rollback_goal
+    from pilotage.wiring import Project, find_release, release_before, rollback_goal, tidy
 
     async def story(project: Project, emit: Emit) -> Plan:
         observed = await observe(project.world)
@@ -43,6 +43,8 @@ def command(
         sha = known.revision if known else (await project.source.resolve(revision)).sha
         goal = await rollback_goal(project, sha, observed)
         who = claim(f"rollback to {goal.release.id}", reason=reason, wait=lock_wait)
-        return await verb.rollback(project.world, goal, who, emit, expect=expect)
+        plan = await verb.rollback(project.world, goal, who, emit, expect=expect)
+        await tidy(project, who, emit)
+        return plan
 
     carry_out(settings, "rollback", story, version=revision)

@@ -22,6 +22,7 @@ from pilotage.wiring.goals import (
 )
 from pilotage.wiring.open import open_project
 from pilotage.wiring.project import Project, Use, find_release
+from pilotage.wiring.tidy import tidy
 
 __all__ = [
     "Project",
@@ -34,5 +35,6 @@ __all__ = [
     "open_project",
     "release_before",
     "rollback_goal",
+    "tidy",
     "worktree_goal",
 ]

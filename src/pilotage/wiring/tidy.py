@@ -1,0 +1,42 @@
+"""Removes the checkouts that nothing needs any more, at the end of a deploy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pilotage.errors import LeaseHeld, PilotageError
+from pilotage.events import Emit, Note, ignore
+from pilotage.model import Observed
+from pilotage.observe import observe
+from pilotage.store import Claim, hold
+from pilotage.wiring.project import Project
+
+
+async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
+    """Keep what runs, what is wanted, and the last ``retain_containers`` releases; remove the rest.
+
+    Under the deploy lock, so that no deploy starts from what is being removed; when somebody else has
+    it already, it is left to him.
+    """
+    try:
+        async with hold(project.world.store, replace(claim, wait=0.0), ignore):
+            keep = kept(await observe(project.world), project.config.retain_containers)
+            removed = await project.source.prune(keep)
+    except LeaseHeld:
+        return
+    except PilotageError as error:
+        emit(Note(text=f"old checkouts were not removed: {error.what}", level="warning"))
+        return
+    if removed:
+        emit(Note(text=f"removed {len(removed)} old checkout(s): {', '.join(removed)}"))
+
+
+def kept(observed: Observed, recent: int) -> set[str]:
+    """The revisions whose checkouts stay."""
+    state = observed.state
+    ids = {instance.release for instance in observed.alive}
+    if state.spec:
+        ids |= {state.spec.to, state.spec.from_ or ""}
+    deployed = [entry.to for entry in reversed(state.history) if entry.outcome == "done"]
+    ids |= set(list(dict.fromkeys(deployed))[:recent])
+    return {release.revision for release in state.releases if release.id in ids}
