@@ -17,7 +17,7 @@ caller's terminal is the program's, and it dies with the caller) the final statu
 """
 
 # pathlib would double the start-up and the memory of the shim of every instance:
-# ruff: noqa: PTH104, PTH108, PTH118, PTH123
+# ruff: noqa: PTH104, PTH108, PTH118, PTH123, PTH208
 from __future__ import annotations
 
 import contextlib
@@ -210,7 +210,7 @@ class Shim:
         """SIGTERM, grace, SIGKILL for what the program left behind in its process group."""
         self.signal_group(signal.SIGTERM)
         deadline = time.monotonic() + self.job["grace"]
-        while self.signal_group(0):
+        while self.signal_group(0) and living(self.group):
             if time.monotonic() >= deadline:
                 self.signal_group(signal.SIGKILL)
             time.sleep(POLL)
@@ -234,6 +234,24 @@ class Shim:
         return True
 
 
+def living(group: int) -> bool:
+    """Whether anybody in the process group is more than a zombie (which nobody may be there to reap)."""
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = stat_fields(entry)
+                if fields[2] == b"%d" % group and fields[0] not in (b"Z", b"X"):
+                    return True
+    return False
+
+
+def stat_fields(pid: str | int) -> list[bytes]:
+    """``/proc/PID/stat`` from the state on: the name before it may hold anything."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        stat = file.read()
+    return stat[stat.rindex(b")") + 2 :].split()
+
+
 def candidates(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
     """Where the program may be: as it stands when it has a slash, else along *its* PATH."""
     if b"/" in name:
@@ -251,9 +269,7 @@ def identity(pid: int) -> dict[str, Any]:
     """A process as `pilotage.host.process.ProcessId` writes it."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot = file.read().strip()
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        stat = file.read()
-    return {"pid": pid, "start": int(stat[stat.rindex(b")") + 2 :].split()[19]), "boot": boot}
+    return {"pid": pid, "start": int(stat_fields(pid)[19]), "boot": boot}
 
 
 def send(control: socket.socket, message: dict[str, Any]) -> None:

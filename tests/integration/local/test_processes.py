@@ -183,6 +183,33 @@ def test_what_a_dead_program_leaves_in_its_group_ends_too(project, tmp_path):
     asyncio.run(story())
 
 
+def test_a_zombie_that_nobody_reaps_does_not_keep_an_instance_alive(project, tmp_path):
+    """A parent of the zombie that left the session and sleeps stands for an init that reaps nobody."""
+    script = tmp_path / "app.py"
+    script.write_text(
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    if os.fork() == 0:\n"
+        "        os._exit(0)\n"
+        "    os.setsid()\n"
+        f"    open({str(tmp_path / 'parent')!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+        f"while not os.path.exists({str(tmp_path / 'parent')!r}): time.sleep(0.01)\n"
+    )
+
+    async def story():
+        target = project.worker(f"{sys.executable} {script}")
+        instance = await project.start(target, "job-1")
+        await until(lambda: not alive(project.shim("job-1")))
+        assert (await project.observed("job-1")).life is Life.DEAD
+        parent = int((tmp_path / "parent").read_text())
+        assert alive(parent)
+        await target.stop(instance, token=1)
+        assert not alive(parent), "it carries the name of the instance"
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("cmd", "words"),
     [

@@ -27,6 +27,7 @@ GRACE = 5.0
 _LINES = 3
 _PAUSE = 0.01
 _LOG_FORMAT = "%Y-%m-%d %T.%e %l: %v"
+_TRACE = re.compile(r"#\d|Backtrace|Address mapping|Envoy version|stacktrace|Caught ")
 _STAMP = re.compile(r"\S+ \S+ \w+: (?:\[source/\S+\] )?")
 
 
@@ -109,10 +110,8 @@ class EnvoyProcess:
                 lines = file.read().decode(errors="replace").splitlines()
         except FileNotFoundError:
             return ""
-        last = deque(
-            (_STAMP.sub("", line, count=1) for line in lines if line.strip()), maxlen=_LINES
-        )
-        return " | ".join(last)
+        said = (_STAMP.sub("", line, count=1) for line in lines if line.strip())
+        return " | ".join(deque((line for line in said if not _TRACE.match(line)), maxlen=_LINES))
 
     def said(self) -> int:
         """How much it has said so far, in bytes: what `words` begins after."""
@@ -158,7 +157,7 @@ class EnvoyProcess:
                 f"Envoy could not be launched: {error.strerror or error}", where=str(envoy)
             ) from error
         try:
-            await self._ready(said)
+            await self.ready(since=said)
         except BaseException:
             await asyncio.shield(self.stop())
             raise
@@ -178,25 +177,31 @@ class EnvoyProcess:
                 next="end that process, or choose another port under `proxy:`",
             )
 
-    async def _ready(self, said: int) -> None:
+    async def ready(self, *, since: int = 0) -> None:
+        """Wait until it answers. ``since``: where in its log its reasons begin.
+
+        Raises
+        ------
+        ProxyError
+            It ended, or did not answer within its limit.
+        """
         deadline = time.monotonic() + self.settings.start
         while True:
             with contextlib.suppress(OSError):
                 async with connect(self.directory) as admin:
-                    if await admin.get("/ready"):
-                        return
+                    await admin.get("/ready")
+                    return
             if not self.alive:
                 raise ProxyError(
-                    f"Envoy ended as it started: {self.words(since=said)}",
+                    f"Envoy ended as it started: {self.words(since=since) or 'it said nothing'}",
                     where=str(self.log),
                     state="no edge runs",
                 )
             if time.monotonic() >= deadline:
                 raise ProxyError(
-                    f"Envoy was not ready after {self.settings.start:g} s: "
-                    f"{self.words(since=said) or 'it says nothing'}",
+                    f"Envoy does not answer after {self.settings.start:g} s: "
+                    f"{self.words(since=since) or 'it says nothing'}",
                     where=str(self.log),
-                    state="it was stopped; no edge runs",
                 )
             await asyncio.sleep(_PAUSE)
 

@@ -85,6 +85,9 @@ class EnvoyProxy:
 
     async def _update(self) -> None:
         """Bring a running Envoy to what the configuration says."""
+        await self._process.ready(
+            since=self._process.said()
+        )  # a killed deployer may just have started it
         self._write_rest()
         async with self._admin() as admin:
             for kind, resource in self._resources().items():
