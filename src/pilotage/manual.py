@@ -25,7 +25,7 @@ from pilotage.model import Half, HalfRef, Intent, Observed, Spec, expand, fits
 from pilotage.observe import World, observe
 from pilotage.plan import Goal, Plan
 from pilotage.plan.halves import contract_step, contracts_due, pending_expands
-from pilotage.plan.rule import blocked, expand_first, walk
+from pilotage.plan.rule import blocked, expand_first, older_first, walk
 from pilotage.run import Run
 from pilotage.steps import ApplyHalf, Backfill, Step
 from pilotage.store import Claim, hold
@@ -49,7 +49,10 @@ async def run_half(world: World, goal: Goal, ref: HalfRef, claim: Claim, emit: E
     async with manual_run(world, goal, claim, emit) as (run, observed):
         migration = _file(goal, ref)
         if ref.half is Half.CONTRACT:
-            refusals = expand_first(observed, (ref,), goal.files)
+            refusals = (
+                *expand_first(observed, (ref,), goal.files),
+                *older_first(observed, (ref,), goal.files),
+            )
             if refusals:
                 raise refusals[0]
             step: Step = contract_step((ref,), goal.files, optional=False)

@@ -341,6 +341,7 @@ class TargetPort(Port):
         async def passed() -> None:
             nonlocal launched
             self._oracle.recorded(instance)
+            self._oracle.inventory.add(instance.host)
             await gate()
             await self._process.point("target.gate", after=True)
             launched = True

@@ -13,7 +13,7 @@ from .story import Example, tell
 from .strategies import examples
 
 
-def drawn(count: int, at: int, body: Callable[[Example], None], **more: object) -> None:
+def drawn(count: int, at: int, body: Callable[[Example], object], **more: object) -> None:
     """Draw ``count`` examples from the seed ``at``, and run ``body`` on each."""
 
     @seed(at)

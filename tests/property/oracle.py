@@ -304,7 +304,6 @@ class Oracle:
         """An instance is recorded on its host."""
         self._born[instance.id] = self._tick()
         self._checked.discard(instance.id)
-        self.inventory.add(instance.host)
 
     def launched(self, instance: Instance) -> None:
         """A deployer has launched an instance: a worker only once its release serves."""

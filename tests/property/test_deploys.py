@@ -24,7 +24,7 @@ SEED = int(os.environ.get("PILOTAGE_SEED", "0"))
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_every_running_release_fits_and_nothing_is_lost(shard: int) -> None:
-    drawn(-(-EXAMPLES // SHARDS), SEED * SHARDS + shard, lambda example: tell(example))
+    drawn(-(-EXAMPLES // SHARDS), SEED * SHARDS + shard, tell)
 
 
 def test_the_examples_are_not_empty() -> None:

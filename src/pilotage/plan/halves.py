@@ -74,7 +74,8 @@ def contracts_before(observed: Observed, goal: Goal, spec: Spec) -> Halves:
     held = held_refs(observed, origin.ships)
     ready = tuple(r for r in in_band(held, goal.files) if ships.ships_contract(r.version))
     due = goal.policy.contract != "manual" and origin.id != goal.release.id
-    required = tuple(ref for ref in ready if ref in ships.requires)
+    last = max((ref for ref in ready if ref in ships.requires), default=None)
+    required = tuple(ref for ref in ready if last and not last < ref)  # none overtakes an older one
     offered = tuple(ref for ref in ready if ref not in required) if due else ()
     if required and goal.policy.contract == "manual":
         return Halves(held=held, refusals=(contract_it_first(required),))

@@ -6,7 +6,19 @@ from collections.abc import Iterable
 
 from pilotage.errors import Blocked, Misfit, Refused
 from pilotage.migrate.migration import Migration, Migrations
-from pilotage.model import Applied, HalfRef, Observed, Release, Spec, cannot_return, expand, fits
+from pilotage.model import (
+    Applied,
+    Half,
+    HalfRef,
+    Observed,
+    Release,
+    Spec,
+    cannot_return,
+    contract,
+    expand,
+    fits,
+    version_key,
+)
 from pilotage.proof import Proof
 from pilotage.steps import Adopt, ApplyHalf, Contract, Open, Start, Step, Stop
 
@@ -96,6 +108,37 @@ def expand_first(
                 )
             )
     return tuple(refusals)
+
+
+def older_first(
+    observed: Observed, refs: tuple[HalfRef, ...], migrations: Migrations
+) -> tuple[Refused, ...]:
+    """A contract half may not overtake an older one that a deploy or `pilotage contract` will apply.
+
+    The older one was written for the columns that the newer one removes: its backfill and its check
+    read them, and what keeps the two in step (a trigger) goes with them. Out-of-band ones are left
+    aside: a person said that they come when they come.
+    """
+    applied = observed.schema.applied
+    older = tuple(
+        contract(m.version)
+        for m in migrations
+        if m.contract
+        and not m.out_of_band(Half.CONTRACT)
+        and m.version not in applied.finished
+        and (m.expand is None or m.version in applied.expanded)
+        and contract(m.version) not in refs
+        and any(version_key(m.version) < version_key(ref.version) for ref in refs)
+    )
+    if not older:
+        return ()
+    return (
+        Refused(
+            f"{join_refs(refs)} may not run before {join_refs(older)}, which is held",
+            state="nothing was touched",
+            next="pilotage contract",
+        ),
+    )
 
 
 def applied_after(applied: Applied, steps: Iterable[Step]) -> Applied:

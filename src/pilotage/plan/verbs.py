@@ -15,7 +15,14 @@ from pilotage.plan.halves import (
     pending_expands,
 )
 from pilotage.plan.plan import Plan
-from pilotage.plan.rule import blocked, expand_first, misfits, point_of_no_return, strangers
+from pilotage.plan.rule import (
+    blocked,
+    expand_first,
+    misfits,
+    older_first,
+    point_of_no_return,
+    strangers,
+)
 from pilotage.plan.running import reconcile, retire
 from pilotage.proof import Proof, evidence, prove
 from pilotage.steps import AwaitReplicas, Contract, Fetch, Start, Step
@@ -94,7 +101,10 @@ def plan_contract(
     refs = only if only is not None else in_band(held, goal.files)
     refs = tuple(ref for ref in refs if not observed.schema.applied.has(ref))
     proof = prove(observed, refs, consumers=goal.policy.consumers) if refs else Proof((), ())
-    missing = expand_first(observed, refs, goal.files)
+    missing = (
+        *expand_first(observed, refs, goal.files),
+        *older_first(observed, refs, goal.files),
+    )
     return Plan(
         verb="contract",
         release=goal.release,
