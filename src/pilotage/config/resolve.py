@@ -128,7 +128,7 @@ def _rollout(file: File) -> Any:
 
 
 def _roles(file: File) -> dict[str, RoleSection]:
-    if not file.servers and file.target == "local":
+    if not file.servers and file.target != "docker":
         return {file.primary_role: RoleSection()}
     return dict(file.servers)
 

@@ -537,6 +537,8 @@ def test_kubernetes_needs_an_image(tmp_path: Path) -> None:
     text = "service: a\ntarget: kubernetes\nimage: acme/a\nservers: {web: {instances: 3}}\n"
     config = load(tmp_path, text)
     assert config.role("web").instances == 3
+    config = load(tmp_path, text.replace("servers: {web: {instances: 3}}\n", ""))
+    assert config.primary_role.instances == 1
     with pytest.raises(ConfigError, match="`image` is required for `target: kubernetes`"):
         load(tmp_path, text.replace("image: acme/a\n", ""))
 
