@@ -19,15 +19,16 @@ from pilotage.events import BackfillProgress, HalfRetried, Note
 from pilotage.migrate import sql
 from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.dialects.base import StatementError, Trouble, Walk
-from pilotage.migrate.half import Work, failed, statements_of, where
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql import Batchable, Statement
 from pilotage.migrate.state import Cursor
+from pilotage.migrate.work import Work, failed, statements_of, where
 from pilotage.model import Half, HalfRef
 
 _PASSES = 5
 """So many passes, none changing fewer rows than the one before, and a backfill is suspected."""
 _REPEAT_FACTOR = 10
+_REPEAT_ROWS = 100_000
 
 
 @dataclass(slots=True)
@@ -54,7 +55,6 @@ class Backfill:
         self._cursor = Cursor(self._section.checksum, final, 1, 0, None, 0, 0)
         self._began = time.monotonic()
         self._changed_here = 0
-        self._scanned = 0
         self._lock = self._section.directives.lock_timeout or work.settings.lock_timeout
         self._total = self._section.directives.timeout or work.settings.timeout
 
@@ -83,6 +83,7 @@ class Backfill:
                 statement=0,
                 position=None,
                 pass_rows=0,
+                scanned=0,
             )
 
     async def _begin(self) -> bool:
@@ -138,31 +139,28 @@ class Backfill:
     # -- one pass ------------------------------------------------------------------------------
 
     async def _pass(self, *, suspect: bool) -> None:
-        self._scanned = 0
         for index in range(self._cursor.statement, len(self._steps)):
             step = self._steps[index]
             if index != self._cursor.statement:
-                self._cursor = replace(self._cursor, statement=index, position=None)
-                self._scanned = 0
-            more, batches = True, 0
-            most = 0
-            if step.batch.kind == "repeat":
-                most = _REPEAT_FACTOR * await self._work.dialect.total_rows(self._work.session)
-                most += 100_000
-            repeated = 0
-            while more:
-                attempts = Attempts(lock=self._lock, total=self._total)
-                before = self._cursor.pass_rows
-                more = await self._batch(step, attempts, suspect=suspect)
-                batches += 1
-                repeated += self._cursor.pass_rows - before
-                if most and repeated > most:
-                    raise self._endless(step, f"{repeated} rows, and goes on")
-                if more and self._work.settings.batch_pause:
+                self._cursor = replace(self._cursor, statement=index, position=None, scanned=0)
+            before, most = self._cursor.pass_rows, await self._most(step)
+            while await self._batch(step, suspect=suspect):
+                changed = self._cursor.pass_rows - before
+                if most is not None and changed > most:
+                    raise self._endless(step, f"{changed} rows, and goes on")
+                if self._work.settings.batch_pause:
                     await asyncio.sleep(self._work.settings.batch_pause)
 
-    async def _batch(self, step: _Step, attempts: Attempts, *, suspect: bool) -> bool:
+    async def _most(self, step: _Step) -> int | None:
+        """More rows than this a statement that limits itself cannot have to do; None for others."""
+        if step.walk is not None:
+            return None
+        rows = await self._work.dialect.total_rows(self._work.session)
+        return _REPEAT_FACTOR * rows + _REPEAT_ROWS
+
+    async def _batch(self, step: _Step, *, suspect: bool) -> bool:
         """One batch; False when there was none left."""
+        attempts = Attempts(lock=self._lock, total=self._total)
         after: list[Cursor | None] = [None]
         rows = [0]
 
@@ -186,9 +184,8 @@ class Backfill:
             return False
         self._changed_here += cursor.total_rows - self._cursor.total_rows
         self._cursor = cursor
-        self._scanned += rows[0]
         self._tell(step)
-        return step.batch.kind != "repeat" or rows[0] > 0
+        return step.walk is not None or rows[0] > 0
 
     async def _transaction(
         self, step: _Step, attempts: Attempts, *, suspect: bool
@@ -220,6 +217,7 @@ class Backfill:
                 position=position,
                 pass_rows=cursor.pass_rows + changed,
                 total_rows=cursor.total_rows + changed,
+                scanned=cursor.scanned + spanned,
             )
             await work.state.put_cursor(session, self._migration.version, after)
         return after, spanned
@@ -282,7 +280,7 @@ class Backfill:
         if self._cursor.number > 1:
             fraction = 1.0  # later passes only look for what was written in the meantime
         elif step.estimate:
-            share = min(self._scanned / step.estimate, 1.0)
+            share = min(self._cursor.scanned / step.estimate, 1.0)
             fraction = (self._cursor.statement + share) / len(self._steps)
             if fraction:
                 eta = (time.monotonic() - self._began) * (1 - fraction) / fraction

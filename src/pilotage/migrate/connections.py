@@ -10,8 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pilotage.errors import DatabaseError, DatabaseUnavailable
-from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
+from pilotage.errors import DatabaseError, DatabaseUnavailable, LockUnavailable
+from pilotage.migrate.dialects.base import OWN_PATIENCE, Dialect, Session, StatementError, Trouble
+
+WORK = "work"
+"""The purpose of the session that runs migrations; the others run short statements of our own."""
+
+_TOTAL = 30.0
+"""Seconds: a database that hangs must not hang whoever renews a lease or looks."""
 
 
 class Connections:
@@ -52,6 +58,8 @@ class Connections:
             if session is None or not session.usable:
                 await self._drop(purpose)
                 session = self._held[purpose] = await self.dialect.connect()
+                if purpose != WORK:
+                    await self.dialect.limit(session, lock=OWN_PATIENCE, total=_TOTAL, local=False)
             try:
                 yield session
             except StatementError as error:
@@ -76,6 +84,13 @@ class Connections:
                     where=where,
                     state="what was not committed is rolled back",
                     next="run the same command again: it looks at what is there and goes on",
+                )
+            case Trouble.LOCK | Trouble.TIMEOUT:
+                return LockUnavailable(
+                    f"a statement of pilotage's own was not done in time: {error}",
+                    where=where,
+                    state="what was not committed is rolled back",
+                    next="see which transaction is open for so long, then run the same command again",
                 )
             case Trouble.DENIED:
                 return DatabaseUnavailable(

@@ -11,10 +11,8 @@ may commit by itself (CALL, DO) can ever be in doubt after a crash; the row says
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from pilotage.errors import (
     AmbiguousOutcome,
@@ -23,66 +21,15 @@ from pilotage.errors import (
     LockUnavailable,
     MigrationFileError,
 )
-from pilotage.events import Emit, HalfFinished, HalfRetried, HalfStarted, HalfStatement, Note
+from pilotage.events import HalfFinished, HalfRetried, HalfStarted, HalfStatement, Note
 from pilotage.migrate import catalogue, sql
 from pilotage.migrate.attempts import Attempts, watched
-from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
+from pilotage.migrate.dialects.base import OWN_PATIENCE, StatementError, Trouble
 from pilotage.migrate.migration import Migration, Section
-from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql import Effect, Statement
-from pilotage.migrate.state import State, StoredHalf
+from pilotage.migrate.state import StoredHalf
+from pilotage.migrate.work import Work, digest, failed, statements_of, where
 from pilotage.model import Half, HalfRef
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What running anything needs: the locked session, and who is told."""
-
-    dialect: Dialect
-    state: State
-    session: Session
-    settings: RunnerSettings
-    emit: Emit
-
-
-def where(migration: Migration, section: Section, statement: Statement, offset: int = 0) -> str:
-    """``file:line`` of a character of a statement."""
-    line = section.line + statement.line - 1 + statement.text.count("\n", 0, offset)
-    return f"{migration.path}:{line}"
-
-
-def failed(
-    migration: Migration,
-    section: Section,
-    statement: Statement,
-    error: StatementError,
-    *,
-    title: str,
-    state: str,
-    next: str = "",
-) -> HalfFailed:
-    """The error of a statement that the server refused, with its line in the file."""
-    what = f"{title}: {error}"
-    if error.trouble is Trouble.TIMEOUT:
-        what = f"{title}: not done within its time limit ({error})"
-    return HalfFailed(
-        what,
-        where=where(migration, section, statement, error.position or 0),
-        state=state,
-        next=next or "correct the file, then run the same command again",
-    )
-
-
-def digest(statements: Sequence[Statement]) -> str:
-    """What the text of the statements that are done is recognised by."""
-    text = "\0".join(statement.text for statement in statements)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def statements_of(section: Section, migration: Migration, dialect: Dialect) -> list[Statement]:
-    """The statements of a section; raises `MigrationFileError` with ``file:line``."""
-    with sql.located(migration.path, section.line):
-        return list(sql.split(section.text, dialect.name))
 
 
 def _is_setting(statement: Statement) -> bool:
@@ -275,14 +222,14 @@ class HalfRun:
             except StatementError as error:
                 if error.trouble is Trouble.LOST:
                     raise
-                await work.dialect.limit(session, lock=None, total=None, local=False)
+                await work.dialect.limit(session, lock=OWN_PATIENCE, total=None, local=False)
                 await self._repair(effects)
                 if self._may_commit(statement):
                     raise StatementError(str(error), position=error.position) from error
                 async with session.transaction():
                     await self._record(index)
                 raise
-            await work.dialect.limit(session, lock=None, total=None, local=False)
+            await work.dialect.limit(session, lock=OWN_PATIENCE, total=None, local=False)
             for effect in effects:
                 if await work.dialect.holds(session, effect) is False:
                     raise StatementError(f"it reported success, but not so: {effect}")
@@ -292,10 +239,15 @@ class HalfRun:
         await self._attempt(once, statement, index)
 
     async def _repair(self, effects: Sequence[Effect]) -> None:
+        """Drop what the statement left INVALID when it broke off before."""
         work = self._work
-        for effect in effects:
-            if await work.dialect.repair(work.session, effect):
-                work.emit(Note(text=f"dropped what an earlier attempt left INVALID: {effect}"))
+        dropped = [
+            str(effect) for effect in effects if await work.dialect.repair(work.session, effect)
+        ]
+        if not effects:
+            dropped = await work.dialect.sweep(work.session)
+        for what in dropped:
+            work.emit(Note(text=f"dropped what an earlier attempt left INVALID: {what}"))
 
     async def _attempt(
         self, once: Callable[[], Awaitable[None]], statement: Statement, index: int
@@ -329,7 +281,7 @@ class HalfRun:
             return False  # it is committed together with its count, which does not count it
         effects = catalogue.effects_of(statement, work.dialect)
         if not effects:
-            return False  # it leaves nothing behind (VACUUM, REINDEX)
+            return False  # VACUUM, REINDEX: what they leave behind is swept before they run again
         await self._repair(effects)
         seen = [await work.dialect.holds(work.session, effect) for effect in effects]
         if all(seen):

@@ -8,9 +8,9 @@ from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, UsageErr
 from pilotage.events import HalfFinished, HalfRetried, HalfStarted, HalfStatement
 from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.dialects.base import StatementError
-from pilotage.migrate.half import Work, failed, statements_of, where
 from pilotage.migrate.migration import Migration
 from pilotage.migrate.sql import Statement
+from pilotage.migrate.work import Work, failed, statements_of, where
 from pilotage.model import HalfRef, expand
 
 

@@ -50,6 +50,7 @@ class Cursor:
     position: list[str] | None  # the key of the last row of the last batch
     pass_rows: int
     total_rows: int
+    scanned: int = 0  # rows of the statement's table that this pass has walked over
     finished: bool = False
 
 
@@ -369,7 +370,7 @@ class State:
     async def cursor(self, session: Session, version: str) -> Cursor | None:
         """How far the backfill of a version has come."""
         rows = await session.query(
-            "SELECT digest, final, pass, statement, position, pass_rows, total_rows,"
+            "SELECT digest, final, pass, statement, position, pass_rows, total_rows, scanned,"
             f" finished_at IS NOT NULL FROM {self._home}pilotage_backfills"
             " WHERE stream = $1 AND version = $2",
             self._stream,
@@ -377,7 +378,7 @@ class State:
         )
         if not rows:
             return None
-        digest, final, number, statement, position, pass_rows, total, finished = rows[0]
+        digest, final, number, statement, position, pass_rows, total, scanned, finished = rows[0]
         return Cursor(
             digest=digest,
             final=bool(final),
@@ -386,6 +387,7 @@ class State:
             position=_loaded(position),
             pass_rows=pass_rows,
             total_rows=total,
+            scanned=scanned,
             finished=bool(finished),
         )
 
@@ -394,13 +396,13 @@ class State:
         now = self._dialect.now
         await session.execute(
             f"INSERT INTO {self._home}pilotage_backfills AS b (stream, version, digest, final, pass,"
-            " statement, position, pass_rows, total_rows, started_at, updated_at, finished_at)"
-            f" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {now}, {now},"
+            " statement, position, pass_rows, total_rows, scanned, started_at, updated_at,"
+            f" finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}, {now},"
             f" {now if cursor.finished else 'NULL'})"
             " ON CONFLICT (stream, version) DO UPDATE SET digest = excluded.digest,"
             " final = excluded.final, pass = excluded.pass, statement = excluded.statement,"
             " position = excluded.position, pass_rows = excluded.pass_rows,"
-            " total_rows = excluded.total_rows, updated_at = excluded.updated_at,"
+            " total_rows = excluded.total_rows, scanned = excluded.scanned, updated_at = excluded.updated_at,"
             " finished_at = excluded.finished_at",
             self._stream,
             version,
@@ -411,6 +413,7 @@ class State:
             json.dumps(cursor.position) if cursor.position is not None else None,
             cursor.pass_rows,
             cursor.total_rows,
+            cursor.scanned,
         )
 
     async def delete_cursor(self, session: Session, version: str) -> None:

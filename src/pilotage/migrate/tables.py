@@ -67,6 +67,7 @@ CREATE TABLE {home}pilotage_backfills (
     position {json},
     pass_rows bigint NOT NULL,
     total_rows bigint NOT NULL,
+    scanned bigint NOT NULL,
     started_at {timestamp} NOT NULL,
     updated_at {timestamp} NOT NULL,
     finished_at {timestamp},

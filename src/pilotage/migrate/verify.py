@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pilotage.errors import VerifyFailed
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError
-from pilotage.migrate.half import failed, statements_of, where
 from pilotage.migrate.migration import Migration
 from pilotage.migrate.settings import RunnerSettings
+from pilotage.migrate.work import failed, statements_of, where
 
 _SHOWN = 5
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.servers import VERSIONS, Postgres, server
 
@@ -42,6 +43,19 @@ class Kit:
             for statement in statements:
                 rows = connection.execute(statement).fetchall()
         return rows
+
+    @contextmanager
+    def blocked(self, table: str) -> Iterator[Callable[[], None]]:
+        """Somebody else's open transaction that keeps a table from being changed, and what ends it."""
+        if self.postgres is not None:
+            with psycopg.connect(self.url) as session:
+                session.execute(f"LOCK TABLE {table}")  # type: ignore[arg-type]
+                yield session.rollback
+            return
+        assert self.path is not None
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            yield writer.rollback
 
 
 @pytest.fixture(params=[*(f"postgresql-{major}" for major in VERSIONS), "sqlite"])

@@ -9,9 +9,22 @@ import pytest
 from tests.contract.schema.conftest import Kit
 from tests.migrations import migration, section
 
-from pilotage.errors import HalfFailed, MigrationFileError, UsageError, VerifyFailed
-from pilotage.events import Event, HalfFinished, HalfStarted, HalfStatement, ignore
-from pilotage.migrate.runner import SqlSchema
+from pilotage.errors import (
+    HalfFailed,
+    LockUnavailable,
+    MigrationFileError,
+    UsageError,
+    VerifyFailed,
+)
+from pilotage.events import (
+    Event,
+    HalfFinished,
+    HalfRetried,
+    HalfStarted,
+    HalfStatement,
+    ignore,
+)
+from pilotage.migrate.runner import RunnerSettings, SqlSchema
 from pilotage.model import Half, HalfRef, Intent, SchemaView, contract, expand
 
 TABLE = migration("1", "table", expand="CREATE TABLE t (id integer PRIMARY KEY, a integer)")
@@ -322,5 +335,142 @@ def test_rows_of_two_streams_are_apart(kit: Kit) -> None:
             await run(shop, TABLE)
             assert (await billing.view()).rows == ()
             assert (await shop.view()).row(HalfRef("1", Half.EXPAND)) is not None
+
+    asyncio.run(story())
+
+
+def test_a_writer_in_the_way_is_waited_for(kit: Kit) -> None:
+    kit.execute("CREATE TABLE busy (i integer)")
+    file = migration("1", expand="ALTER TABLE busy ADD COLUMN a integer")
+    events: list[Event] = []
+
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            await schema.claim(token=1)
+            with kit.blocked("busy") as release:
+
+                def emit(event: Event) -> None:
+                    events.append(event)
+                    if isinstance(event, HalfRetried):
+                        release()
+
+                await schema.apply(file, Half.EXPAND, release="r", token=1, emit=emit)
+
+    asyncio.run(story())
+    assert any(isinstance(event, HalfRetried) for event in events)
+    assert isinstance(events[-1], HalfFinished)
+
+
+def test_a_lock_that_never_comes_is_an_error_that_says_so(kit: Kit) -> None:
+    kit.execute("CREATE TABLE busy (i integer)")
+    file = migration("1", expand="ALTER TABLE busy ADD COLUMN a integer")
+    impatient = RunnerSettings(lock_timeout=0.05, timeout=0.5)
+
+    async def story() -> None:
+        async with kit.schema(settings=impatient) as schema:
+            await schema.prepare()
+            await schema.claim(token=1)
+            with kit.blocked("busy"), pytest.raises(LockUnavailable) as caught:
+                await run(schema, file)
+            assert caught.value.state == "nothing of 1/expand is applied"
+            assert (await schema.view()).rows == ()
+
+    asyncio.run(story())
+
+
+def test_a_statement_that_can_have_no_transaction(kit: Kit) -> None:
+    text = "CREATE TABLE t (i integer);\nVACUUM;\nINSERT INTO t VALUES (1)"
+
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            events = await run(schema, migration("1", expand=section(text, transaction=False)))
+            assert [e.number for e in events if isinstance(e, HalfStatement)] == [1, 2, 3]
+            assert (await schema.view()).applied.expanded == {"1"}
+
+    asyncio.run(story())
+
+
+def test_a_half_that_is_cancelled_leaves_nothing_and_no_lock(kit: Kit) -> None:
+    endless = {
+        "postgresql": "CREATE TABLE t (i int); SELECT pg_sleep(600)",
+        "sqlite": "CREATE TABLE t (i int); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL"
+        " SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    }
+
+    async def story() -> None:
+        async with kit.schema() as schema, kit.schema() as other:
+            await schema.prepare()
+            began = asyncio.Event()
+
+            def emit(event: Event) -> None:
+                if isinstance(event, HalfStatement):
+                    began.set()
+
+            file = migration("1", expand=endless[kit.dialect])
+            running = asyncio.create_task(
+                schema.apply(file, Half.EXPAND, release="r", token=1, emit=emit)
+            )
+            await began.wait()
+            await asyncio.sleep(0)  # into the statement that does not end
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await other.claim(token=2)
+            await schema.claim(token=3)
+            assert (await other.view()).rows == ()
+
+    asyncio.run(story())
+    assert kit.execute(TABLES[kit.dialect]) == []
+
+
+def test_a_half_that_takes_too_long_is_stopped(kit: Kit) -> None:
+    endless = {
+        "postgresql": "SELECT pg_sleep(600)",
+        "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        " SELECT count(*) FROM n",
+    }
+
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            file = migration("1", expand=section(endless[kit.dialect], timeout=0.2))
+            with pytest.raises(HalfFailed, match="not done within its time limit"):
+                await run(schema, file)
+
+    asyncio.run(story())
+
+
+TABLES = {
+    "postgresql": "SELECT 1 FROM pg_tables WHERE tablename = 't'",
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 't'",
+}
+
+
+def test_foreign_keys_hold_when_a_table_is_built_anew(kit: Kit) -> None:
+    kit.execute(
+        "CREATE TABLE parent (id integer PRIMARY KEY)",
+        "CREATE TABLE child (id integer PRIMARY KEY, p integer REFERENCES parent ON DELETE CASCADE)",
+        "INSERT INTO parent VALUES (1), (2)",
+        "INSERT INTO child VALUES (1, 1), (2, 2)",
+    )
+    again = (
+        "CREATE TABLE new (id integer PRIMARY KEY);\nINSERT INTO new SELECT id FROM parent{};\n"
+        "DROP TABLE parent{};\nALTER TABLE new RENAME TO parent"
+    )
+    cascade = " CASCADE" if kit.dialect == "postgresql" else ""
+    whole = migration("1", expand=again.format("", cascade))
+    half = migration("2", expand=again.format(" WHERE id = 1", ""))
+
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            await run(schema, whole)
+            assert kit.execute("SELECT count(*) FROM child") == [(2,)]
+            if kit.dialect == "sqlite":
+                with pytest.raises(HalfFailed, match="it breaks foreign keys: 1 rows"):
+                    await run(schema, half)
+                assert kit.execute("SELECT count(*) FROM parent") == [(2,)]
 
     asyncio.run(story())

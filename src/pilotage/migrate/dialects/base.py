@@ -27,6 +27,9 @@ Row = tuple[Any, ...]
 APPLICATION_NAME = "pilotage"
 """What our own sessions are called in the database's list of sessions."""
 
+OWN_PATIENCE = 10.0
+"""Seconds that a statement of our own waits for a lock, where `Dialect.limit` does not say else."""
+
 TABLE_PREFIX = "pilotage_"
 
 

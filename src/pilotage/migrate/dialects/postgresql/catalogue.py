@@ -63,18 +63,29 @@ async def drop_invalid(session: Session, effect: Effect) -> bool:
     transaction. One that another session is building at this moment is INVALID too, and is left."""
     if effect.kind != "index" or not effect.present:
         return False
+    return bool(await _drop_invalid(session, _INDEX, *_index_names(effect)))
+
+
+async def drop_leftovers(session: Session) -> list[str]:
+    """Drop what REINDEX CONCURRENTLY left when it broke off; their names. The documentation of
+    REINDEX names the two suffixes and says to drop both."""
+    return await _drop_invalid(session, "c.relname ~ $1", "_cc(new|old)[0-9]*$")
+
+
+async def _drop_invalid(session: Session, condition: str, *values: object) -> list[str]:
     found = await session.query(
         "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
         " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
         " JOIN pg_namespace n ON n.oid = c.relnamespace"
-        f" WHERE {_INDEX} AND NOT i.indisvalid AND c.relkind = 'i'"
+        f" WHERE {condition} AND NOT i.indisvalid AND c.relkind = 'i'"
+        " AND n.nspname <> 'pg_toast'"
         " AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p"
         " WHERE p.index_relid = i.indexrelid)",
-        *_index_names(effect),
+        *values,
     )
     for (name,) in found:
         await session.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-    return bool(found)
+    return [name for (name,) in found]
 
 
 async def holds(session: Session, effect: Effect) -> bool | None:

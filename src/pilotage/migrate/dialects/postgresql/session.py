@@ -9,7 +9,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from pilotage.migrate.dialects.base import Row, StatementError, Trouble
+from pilotage.migrate.dialects.base import OWN_PATIENCE, Row, StatementError, Trouble
 from pilotage.migrate.dialects.postgresql.address import Address
 
 _TROUBLES = {
@@ -28,7 +28,8 @@ _LOST = ("08", "57P")  # connection exceptions; the server is shutting down or c
 # State that another session acted upon must survive a crash of the server.
 _SET_UP = (
     "SELECT set_config('synchronous_commit', 'on', false)"
-    " WHERE current_setting('synchronous_commit') = 'off'"
+    " WHERE current_setting('synchronous_commit') = 'off';"
+    f" SET lock_timeout = '{OWN_PATIENCE:g}s'"
 )
 
 

@@ -12,12 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pilotage.migrate.dialects.base import Row, StatementError, Trouble
+from pilotage.migrate.dialects.base import OWN_PATIENCE, Row, StatementError, Trouble
 
 _T = TypeVar("_T")
-
-_BUSY = 0.5
-"""Seconds that a statement waits for another connection's transaction, unless `limit` says more."""
 
 _TROUBLES = {
     sqlite3.SQLITE_BUSY: Trouble.LOCK,
@@ -68,7 +65,7 @@ class SqliteSession:
         self._connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=rw",
             uri=True,
-            timeout=_BUSY,
+            timeout=OWN_PATIENCE,
             isolation_level=None,
             check_same_thread=False,
         )

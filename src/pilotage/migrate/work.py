@@ -1,0 +1,67 @@
+"""What everything that runs an author's statements shares: the locked session, and how it fails."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pilotage.errors import HalfFailed
+from pilotage.events import Emit
+from pilotage.migrate import sql
+from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
+from pilotage.migrate.migration import Migration, Section
+from pilotage.migrate.settings import RunnerSettings
+from pilotage.migrate.sql import Statement
+from pilotage.migrate.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What running anything needs: the locked session, and who is told."""
+
+    dialect: Dialect
+    state: State
+    session: Session
+    settings: RunnerSettings
+    emit: Emit
+
+
+def where(migration: Migration, section: Section, statement: Statement, offset: int = 0) -> str:
+    """``file:line`` of a character of a statement."""
+    line = section.line + statement.line - 1 + statement.text.count("\n", 0, offset)
+    return f"{migration.path}:{line}"
+
+
+def failed(
+    migration: Migration,
+    section: Section,
+    statement: Statement,
+    error: StatementError,
+    *,
+    title: str,
+    state: str,
+    next: str = "",
+) -> HalfFailed:
+    """The error of a statement that the server refused, with its line in the file."""
+    what = f"{title}: {error}"
+    if error.trouble is Trouble.TIMEOUT:
+        what = f"{title}: not done within its time limit ({error})"
+    return HalfFailed(
+        what,
+        where=where(migration, section, statement, error.position or 0),
+        state=state,
+        next=next or "correct the file, then run the same command again",
+    )
+
+
+def digest(statements: Sequence[Statement]) -> str:
+    """What the text of the statements that are done is recognised by."""
+    text = "\0".join(statement.text for statement in statements)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def statements_of(section: Section, migration: Migration, dialect: Dialect) -> list[Statement]:
+    """The statements of a section; raises `MigrationFileError` with ``file:line``."""
+    with sql.located(migration.path, section.line):
+        return list(sql.split(section.text, dialect.name))
