@@ -57,7 +57,7 @@ servers:
     cmd: {python} -c "import time; print('working', flush=True); time.sleep(3600)"
     health: {{delay: 50ms}}
 proxy: {{port: {port}}}
-deploy_timeout: 5
+deploy_timeout: 30
 env:
   secret: [MARK]
 migrations: {{contract: {contract}}}
@@ -151,6 +151,14 @@ class App:
     def code(self, *, on_request: str = "pass", at_start: str = "") -> None:
         """Write the app; what it does at each request, and before it listens."""
         self.write("app.py", APP.format(on_request=on_request, at_start=at_start))
+
+    def held_back(self) -> Path:
+        """Write an app that does not listen before the file that this returns exists."""
+        flag = self.root.parent / f"go-{time.monotonic_ns()}"
+        self.code(
+            at_start=f"import time\nwhile not os.path.exists({str(flag)!r}):\n    time.sleep(0.01)"
+        )
+        return flag
 
     def release(self, number: int) -> str:
         """Commit release ``number`` with all migrations up to it; its id."""
@@ -283,13 +291,20 @@ class App:
                 process.send_signal(signal.SIGKILL)
             with suppress(ValueError):
                 process.communicate()
-        self.url = f"sqlite:///{self.root}/none.db"  # what runs is on record beside the project
-        if (self.root / ".pilotage" / "host").exists():
-            self.write("config/deploy.yml", self._last_config())
-            self.pilotage("remove", "-y")
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-    def _last_config(self) -> str:
-        return CONFIG.format(python=sys.executable, port=self.port, instances=1, contract="next")
+    def processes(self) -> list[int]:
+        """Everything that runs in the project's folder: instances, their supervisors, the edge."""
+        found = []
+        for process in Path("/proc").iterdir():
+            with suppress(OSError):
+                if process.name.isdigit() and (process / "cwd").readlink().is_relative_to(
+                    self.root
+                ):
+                    found.append(int(process.name))
+        return found
 
 
 @pytest.fixture

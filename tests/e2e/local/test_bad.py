@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -25,6 +25,12 @@ def serving_still(app: App, release: str) -> None:
     assert status["lock"] is None
 
 
+def shorten(app: App) -> None:
+    """Give a new instance one second to become healthy."""
+    path = app.root / "config" / "deploy.yml"
+    path.write_text(path.read_text().replace("deploy_timeout: 30", "deploy_timeout: 1"))
+
+
 @pytest.fixture
 def served(app: App) -> str:
     """Release 1 is deployed; its id."""
@@ -39,10 +45,7 @@ def served(app: App) -> str:
 
 @BOTH
 def test_never_healthy(app, served):
-    app.configure(more="\n")
-    app.write(
-        "config/deploy.yml", (app.root / "config/deploy.yml").read_text().replace(": 5\n", ": 1\n")
-    )
+    shorten(app)
     app.code(on_request='if self.path == "/up": return self.answer(503, "not yet")')
     bad = app.release(2)
 
@@ -121,8 +124,8 @@ def test_failing_migration(app, served):
     app.execute("INSERT INTO items (id, name) VALUES (1, 'same'), (2, 'same')")
     app.write(
         "db/migrations/20260202000000_unique.sql",
-        "-- pilotage: allow=unique-index because there are few rows\n"
-        "-- pilotage: allow=create-index because there are few rows\n"
+        "-- expand\n"
+        "-- pilotage: allow=stricter-constraint because the old code writes every name once\n"
         "CREATE UNIQUE INDEX items_name ON items (name);\n",
     )
     app.commit()
@@ -254,24 +257,13 @@ def test_port_of_the_edge_is_taken(app):
 
 
 def test_envoy_is_gone(app, served):
-    record = app.root / ".pilotage" / "proxy" / "envoy.json"
-    assert record.exists()
-    for pid in pids_of_envoy(app):
+    killed = [pid for pid in app.processes() if "envoy" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert killed
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
     release = app.release(2)
     app.pilotage("deploy")
     assert app.serving() == release
-
-
-def pids_of_envoy(app: App) -> list[int]:
-    """The processes that run in the proxy's directory of this app."""
-    directory = (app.root / ".pilotage" / "proxy").resolve()
-    found = []
-    for process in Path("/proc").iterdir():
-        with suppress(OSError):
-            if process.name.isdigit() and (process / "cwd").resolve() == directory:
-                found.append(int(process.name))
-    return found
 
 
 # ----------------------------------------------------------------------------------------------
@@ -319,7 +311,7 @@ def test_what_is_not_built_yet_says_so(app):
 
 
 def test_two_deployers(app, served):
-    app.code(at_start="import time; time.sleep(1.5)")
+    go = app.held_back()
     release = app.release(2)
     first = app.start("deploy", "--json", "--reason", "a careful change")
     app.until(first, event="StepStarted", kind="Check")
@@ -331,6 +323,7 @@ def test_two_deployers(app, served):
     assert app.status()["lock"]["reason"] == "a careful change"
     waiting = app.start("deploy", "--lock-wait", "60")
 
+    go.touch()
     app.ended(first)
     assert "nothing to do" in app.ended(waiting).out
     serving_still(app, release)

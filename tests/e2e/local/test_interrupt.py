@@ -7,8 +7,6 @@ import signal
 import pytest
 from tests.e2e.local.conftest import App
 
-SLOW = "import time; time.sleep(1)"
-
 
 def settled(app: App, release: str) -> None:
     """The release runs, alone, and nothing is unfinished."""
@@ -25,7 +23,7 @@ def settled(app: App, release: str) -> None:
 def test_signal_before_the_switch(app, which):
     app.pilotage("deploy")
     served = app.serving()
-    app.code(at_start=SLOW)
+    go = app.held_back()
     release = app.release(2)
     deployer = app.start("deploy", "--json")
     app.until(deployer, event="StepStarted", kind="Check")
@@ -46,6 +44,7 @@ def test_signal_before_the_switch(app, which):
     assert not status["settled"]
     assert f"pilotage deploy --version {release}" in app.pilotage("status").out
 
+    go.touch()
     app.pilotage("deploy", "--version", release)
     settled(app, release)
     assert [e["outcome"] for e in app.pilotage("history", "--json").json] == [
@@ -58,7 +57,7 @@ def test_signal_before_the_switch(app, which):
 def test_rollback_of_an_interrupted_deploy(app):
     app.pilotage("deploy")
     served = app.serving()
-    app.code(at_start=SLOW)
+    app.held_back()
     app.release(2)
     deployer = app.start("deploy", "--json")
     app.until(deployer, event="StepStarted", kind="Check")
@@ -85,7 +84,7 @@ def test_signal_after_the_switch(app):
 
 def test_second_signal_leaves_at_once(app):
     app.pilotage("deploy")
-    app.code(at_start="import time; time.sleep(4)")
+    app.held_back()
     app.release(2)
     deployer = app.start("deploy", "--json")
     app.until(deployer, event="StepStarted", kind="Check")
