@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests.integration.envoy.edge import HOST, Edge
+from tests.servers import missing
 
+from pilotage.errors import ProxyError
 from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
+from pilotage.proxy.envoy.process import binary
 
 
 def free_port() -> int:
@@ -20,9 +23,18 @@ def free_port() -> int:
         return int(it.getsockname()[1])
 
 
+def require_envoy() -> None:
+    """Skip on a laptop for which there is no Envoy; fail in CI."""
+    try:
+        binary()
+    except ProxyError as error:
+        missing(f"Envoy ({error.what})")
+
+
 @pytest.fixture
 def make_edge(tmp_path: Path) -> Iterator[Callable[..., Edge]]:
     """Edges that do not run yet, and that are gone after the test."""
+    require_envoy()
     made: list[Edge] = []
 
     def make(state_dir: Path | None = None, **settings: object) -> Edge:

@@ -1,0 +1,112 @@
+"""What the contract suite needs of a proxy beyond its protocol. A new proxy joins with a kit in `KITS`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from tests.integration.envoy.conftest import free_port
+from tests.integration.envoy.edge import HOST, App, app, client
+from tests.integration.local.world import until
+
+from pilotage.model import Endpoint, Route
+from pilotage.proxy.base import Proxy
+from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
+from pilotage.proxy.memory import MemoryProxy
+
+UNUSABLE = Route(active=(Endpoint("web-bad", "bad", "not-an-address:1"),))
+
+
+class Kit(Protocol):
+    """One proxy to be held to the protocol."""
+
+    proxy: Proxy
+    host: str
+
+    async def endpoint(self, name: str) -> Endpoint:
+        """An endpoint that answers."""
+        ...
+
+    def in_flight(self, endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[None]:
+        """A request that this endpoint, the active one, works on for as long as the context is open."""
+        ...
+
+    async def refuses(self, route: Route, *, token: int) -> None:
+        """Apply a route in such a way that the proxy refuses it."""
+        ...
+
+    async def close(self) -> None:
+        """End everything."""
+        ...
+
+
+class EnvoyKit:
+    """A real Envoy before tiny apps."""
+
+    host = HOST
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = AsyncExitStack()
+        self._apps: dict[str, App] = {}
+        self._settings = EnvoySettings(
+            folder / ".pilotage", HOST, free_port(), address="127.0.0.1", concurrency=2
+        )
+        self.proxy = EnvoyProxy(self._settings, lambda event: None)
+
+    async def endpoint(self, name: str) -> Endpoint:
+        made = await self._stack.enter_async_context(app(name))
+        self._apps[made.endpoint.instance] = made
+        return made.endpoint
+
+    @asynccontextmanager
+    async def in_flight(self, endpoint: Endpoint) -> AsyncIterator[None]:
+        serving = self._apps[endpoint.instance]
+        async with client(self._settings.port) as it:
+            served = serving.served
+            slow = asyncio.create_task(it.get("/slow"))
+            await until(lambda: serving.served > served)
+            yield
+            serving.release.set()
+            await slow
+
+    async def refuses(self, route: Route, *, token: int) -> None:
+        await self.proxy.apply(self.host, UNUSABLE, token=token)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        await self.proxy.remove(token=10**9)
+
+
+class MemoryKit:
+    """The proxy in memory."""
+
+    host = HOST
+
+    def __init__(self, folder: Path) -> None:
+        self.proxy = MemoryProxy((HOST,))
+
+    async def endpoint(self, name: str) -> Endpoint:
+        return Endpoint(f"web-{name}", name, f"{name}:1")
+
+    @asynccontextmanager
+    async def in_flight(self, endpoint: Endpoint) -> AsyncIterator[None]:
+        self.proxy.in_flight[endpoint.instance] = 1
+        yield
+        del self.proxy.in_flight[endpoint.instance]
+
+    async def refuses(self, route: Route, *, token: int) -> None:
+        self.proxy.rejecting.add(self.host)
+        try:
+            await self.proxy.apply(self.host, route, token=token)
+        finally:
+            self.proxy.rejecting.clear()
+
+    async def close(self) -> None:
+        pass
+
+
+KITS: dict[str, Callable[[Path], Kit]] = {"envoy": EnvoyKit, "memory": MemoryKit}
