@@ -46,7 +46,7 @@ def _title(about: About, observed: Observed, now: float) -> Iterator[str]:
         )
     spec = observed.state.spec
     if spec and spec.aborted_reason:
-        why = f"{spec.to} was aborted: {spec.aborted_reason}".splitlines()[0]
+        why = text.one_line(f"{spec.to} was aborted: {spec.aborted_reason}", 400)
         yield from text.wrapped(why, indent=4, first="  ! ")
     if stands.next:
         yield from text.wrapped(stands.next, indent=8, first=f"  {text.dim('next')}  ")

@@ -49,7 +49,7 @@ class PlainLines:
                 steps = plural(len(event.plan.steps), "step")
                 self._say(f"{words.title(event)}   ({steps}, plan {event.plan.fingerprint})")
                 for note in event.plan.notes:
-                    self._say(f"  note: {note}")
+                    self._say(f"  note: {text.one_line(note, 400)}")
             case events.StepStarted():
                 self._indent = "        "
                 self._say(f"{_number(event)} {event.step}")

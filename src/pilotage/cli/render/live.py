@@ -6,6 +6,7 @@ drawn again and again. Rich is imported here alone.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -21,11 +22,12 @@ from rich.text import Text
 from pilotage import events
 from pilotage.cli.options import Settings
 from pilotage.cli.render import words
-from pilotage.cli.text import plural, seconds
+from pilotage.cli.text import one_line, plural, seconds
 from pilotage.events import Event
 from pilotage.plan import Plan
 from pilotage.secret import mask
 
+_FRAME = 0.1  # seconds
 _AHEAD = 5
 _OUTPUT = 4
 
@@ -40,13 +42,24 @@ class Live:
         self._live = RichLive(
             get_renderable=self._view.render,
             console=self._console,
-            refresh_per_second=10,
+            auto_refresh=False,
             transient=True,
         )
+        # Rich's own refresh measures what it drew outside of its lock: a print at the same moment then
+        # erases lines above. One lock around both, here, and every line stays.
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="live", daemon=True)
 
     def __enter__(self) -> Self:
         self._live.start()
+        self._ticker.start()
         return self
+
+    def _tick(self) -> None:
+        while not self._over.wait(_FRAME):
+            with self._lock:
+                self._live.refresh()
 
     def __exit__(
         self,
@@ -54,17 +67,24 @@ class Live:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        self._over.set()
+        self._ticker.join()
         self._view.clear()
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._show(event)
+            self._live.refresh()
+
+    def _show(self, event: Event) -> None:
         view = self._view
         match event:
             case events.Planned():
                 view.plan = event.plan
                 self._print(_title(event))
                 for note in event.plan.notes:
-                    self._print(Text(f"  {self._mask(note)}", style="yellow"))
+                    self._print(Text(f"  ! {one_line(self._mask(note), 400)}", style="yellow"))
                 self._print(Text())
             case events.StepStarted():
                 view.begin(event)
@@ -89,7 +109,6 @@ class Live:
                     self._print(Text(f"  ! {self._mask(line)}", style="yellow"))
                 else:
                     view.lines = [*view.lines, self._mask(line)]
-        self._live.refresh()
 
     def _finished(self, event: events.StepFinished) -> None:
         took = Text(seconds(event.seconds), style="dim")
