@@ -7,8 +7,9 @@ import random
 from typing import Any
 
 import pytest
-from tests.integration.postgresql.support import Db, closed, finish, told, until
+from tests.integration.postgresql.support import Db, until
 from tests.migrations import migration, section
+from tests.runners import closed, finish, told
 
 from pilotage.errors import AmbiguousOutcome, HalfFailed
 from pilotage.events import Event, HalfStatement, Note, ignore
@@ -110,6 +111,26 @@ def test_an_invalid_index_of_another_tool_is_rebuilt(db: Db) -> None:
     db.execute("DELETE FROM t")
     assert db.execute(VALID) == [(False,)]
     apply(db, build(text.format("IF NOT EXISTS")))
+    assert db.execute(VALID) == [(True,)]
+
+
+def test_what_a_cut_short_reindex_leaves_is_swept(db: Db) -> None:
+    db.execute("CREATE TABLE t (i int)", "CREATE INDEX t_i ON t (i)")
+    file = build("REINDEX INDEX CONCURRENTLY t_i")
+    leftovers = "SELECT count(*) FROM pg_class WHERE relname LIKE 't_i_cc%'"
+    with db.connection() as old, closed(db.process(story_of(file))) as process:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT 1 FROM t")
+        until(db, BUILDING)
+        process.kill()
+        process.wait()
+        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index")
+        until(db, "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_progress_create_index)")
+    assert db.execute(leftovers) == [(1,)]
+    events, _ = apply(db, file)
+    assert numbers(events) == [1]
+    assert "t_i_ccnew" in next(event.text for event in events if isinstance(event, Note))
+    assert db.execute(leftovers) == [(0,)]
     assert db.execute(VALID) == [(True,)]
 
 

@@ -9,14 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from tests.integration.postgresql.support import (
-    QUICK,
-    Db,
-    closed,
-    finish,
-    until,
-)
+from tests.integration.postgresql.support import QUICK, Db, until
 from tests.migrations import migration, section
+from tests.runners import closed, finish
 
 from pilotage.errors import LockUnavailable
 from pilotage.events import Event, HalfFinished, HalfRetried, ignore
