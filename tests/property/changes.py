@@ -76,6 +76,11 @@ class Statement:
     run: Callable[[Database], None]
     done: Callable[[Database], bool]
 
+    def run_once(self, db: Database) -> None:
+        """Run it, unless the catalogue shows that it has been run."""
+        if not self.done(db):
+            self.run(db)
+
 
 def add_column(table: str, name: str, column: Column) -> Statement:
     """ADD COLUMN."""
@@ -463,12 +468,8 @@ class DropColumn(Change):
 
         def one(column: str, value: Any) -> Statement:
             def done(db: Database) -> bool:
-                known = db.tables.get(self.table)
-                return (
-                    known is None
-                    or column not in known.columns
-                    or known.columns[column].default == value
-                )
+                known = db.table(self.table).columns
+                return column not in known or known[column].default == value
 
             def run(db: Database) -> None:
                 if not done(db):

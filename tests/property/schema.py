@@ -155,8 +155,7 @@ class ModelSchema:
                     await self._step("schema.statement")
                     if number == 0 and half is Half.CONTRACT:
                         self._contracting(change)
-                    if not statement.done(server.db):
-                        self._run(ref, number, lambda s=statement: s.run(server.db))
+                    self._run(ref, number, lambda s=statement: s.run_once(server.db))
                     await self._step("schema.recorded")
                     server.rows[ref] = replace(server.rows[ref], statements_done=number + 1)
             self._finish(migration, ref, release, statements=len(statements), fresh=fresh)

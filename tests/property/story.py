@@ -462,8 +462,9 @@ class Story:
             unasked = began.aborted_reason and not spec.aborted_reason
             if unasked and spec.direction == "deploy":  # a rollback is asked for each time
                 raise Violation(f"{spec.to} was aborted, and is taken up again unasked")
-            if spec.direction == "rollback" and spec.aborted_reason and isinstance(error, Refused):
-                # It was given up, and cannot be had any more: what served before is asked for.
+            if spec.direction == "rollback" and isinstance(error, Refused):
+                # A rollback applies nothing, and one that was given up is asked for each time: a
+                # deploy of what the row wants is what a person is told to do.
                 error = await self._rerun(Spec(to=spec.wanted or spec.to), state)
                 spec = (await self.state()).spec or spec
             if error is None or (spec.aborted_reason and type(error) is Refused):
