@@ -54,12 +54,7 @@ class Connections:
         """
         turn = self._turns.setdefault(purpose, asyncio.Lock())
         async with turn:
-            session = self._held.get(purpose)
-            if session is None or not session.usable:
-                await self._drop(purpose)
-                session = self._held[purpose] = await self.dialect.connect()
-                if purpose != WORK:
-                    await self.dialect.limit(session, lock=OWN_PATIENCE, total=_TOTAL, local=False)
+            session = await self._session(purpose)
             try:
                 yield session
             except StatementError as error:
@@ -67,6 +62,26 @@ class Connections:
             finally:
                 if not session.usable:
                     await self._drop(purpose)
+
+    async def _session(self, purpose: str) -> Session:
+        held = self._held.get(purpose)
+        if held is not None and held.usable:
+            try:
+                # A server that restarted, or a firewall that forgot the connection, shows only now.
+                await held.query("SELECT 1")
+            except StatementError as error:
+                if error.trouble is not Trouble.LOST:
+                    raise self.explain(error) from error
+            else:
+                return held
+        await self._drop(purpose)
+        session = self._held[purpose] = await self.dialect.connect()
+        if purpose != WORK:
+            try:
+                await self.dialect.limit(session, lock=OWN_PATIENCE, total=_TOTAL, local=False)
+            except StatementError as error:
+                raise self.explain(error) from error
+        return session
 
     async def prove(self, session: Session) -> None:
         """Once per database: that the session is one session (`Dialect.prove_session`)."""

@@ -239,6 +239,26 @@ def test_a_document_that_cannot_be_read_is_a_store_error(one_db: Db) -> None:
     asyncio.run(story())
 
 
+def test_connections_that_were_lost_while_idle_are_made_again(db: Db) -> None:
+    async def story() -> None:
+        async with db.schema() as schema:
+            await schema.prepare()
+            document = schema.document()
+            assert await document.write({"n": 1}, expected=0)
+            for number in (1, 2):
+                db.execute(
+                    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+                    " WHERE application_name = 'pilotage' AND datname = current_database()"
+                )
+                assert (await document.read())[0] == number
+                assert await document.write({"n": 2}, expected=number)
+                assert await document.now() > 0
+                assert (await schema.view()).exists
+                await schema.claim(token=number)
+
+    asyncio.run(story())
+
+
 def test_sessions_are_seen_by_name_and_ours_are_not(db: Db) -> None:
     async def story() -> SchemaView:
         async with db.schema() as schema:
