@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pilotage.host.logs import follow
 from pilotage.host.process import ProcessId, signal_group, wait_gone
 
 _GRACE = 5.0
+_LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,30 @@ class Preparation:
         TargetError
             It could not be started, or nobody knows how it ended.
         """
-        running = self._running()
-        if running is not None:
-            shim, what = running
-            await self._follow(shim, output)
-            if what == digest and (status := self._ended()) is not None:
-                return status.code or 0
-        return await self._start(command, digest, cwd=cwd, env=env, output=output)
+        shims: list[ProcessId] = []
+        try:
+            running = self._running()
+            if running is not None:
+                shim, what = running
+                shims.append(shim)
+                await self._follow(shim, output)
+                if what == digest and (status := self._ended()) is not None:
+                    return status.code or 0
+            program = self._program(command, cwd=cwd, env=env)
+            await self._launch(program, digest, shims)
+            await self._follow(shims[-1], output)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._end(shims))
+            raise
+        status = self._ended()
+        if status is None:
+            raise TargetError(
+                f"`{command}` ended, and nobody was there to see how",
+                where=str(cwd),
+                state="nothing was started",
+                next="run this again: it is prepared anew",
+            )
+        return status.code or 0
 
     def _running(self) -> tuple[ProcessId, str] | None:
         """What an earlier caller left running: its shim, and the digest of its command."""
@@ -77,16 +96,19 @@ class Preparation:
                     return shim, str(record["digest"])
         return None
 
-    async def _start(
-        self,
-        command: str,
-        digest: str,
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        output: Callable[[str], None],
-    ) -> int:
-        shims: list[ProcessId] = []
+    def _program(self, command: str, *, cwd: Path, env: Mapping[str, str]) -> Program:
+        return Program(
+            argv=("/bin/sh", "-c", command),
+            env=env,
+            cwd=cwd,
+            status=self._status,
+            log=self.log,
+            title=f"pilotage prepare {self.name}",
+            grace=_GRACE,
+        )
+
+    async def _launch(self, program: Program, digest: str, shims: list[ProcessId]) -> None:
+        """Launch it; its shim is in ``shims`` before it exists, so that a cancelled caller can end it."""
 
         def record(shim: ProcessId) -> None:
             write_atomic(self._record, dump_json({"shim": shim.to_json(), "digest": digest}))
@@ -96,45 +118,25 @@ class Preparation:
             self.log.parent.mkdir(mode=0o700, exist_ok=True)
             for path in (self._status, self.log):
                 path.unlink(missing_ok=True)
-            await launch(
-                Program(
-                    argv=("/bin/sh", "-c", command),
-                    env=env,
-                    cwd=cwd,
-                    status=self._status,
-                    log=self.log,
-                    title=f"pilotage prepare {self.name}",
-                    grace=_GRACE,
-                ),
-                record=record,
-            )
+            await launch(program, record=record)
         except OSError as error:
             raise unwritable(self._record, error) from error
-        await self._follow(shims[0], output)
-        status = self._ended()
-        if status is None:
-            raise TargetError(
-                f"`{command}` ended, and nobody was there to see how",
-                where=str(cwd),
-                state="nothing was started",
-                next="run this again: it is prepared anew",
-            )
-        return status.code or 0
 
     async def _follow(self, shim: ProcessId, output: Callable[[str], None]) -> None:
-        try:
-            await follow(self.log, output, running=lambda: still_alive(shim, self._read_status()))
-        except asyncio.CancelledError:
-            await asyncio.shield(self._end(shim))
-            raise
+        await follow(self.log, output, running=lambda: still_alive(shim, self._read_status()))
 
-    async def _end(self, shim: ProcessId) -> None:
+    async def _end(self, shims: list[ProcessId]) -> None:
+        """SIGTERM, grace, SIGKILL; it may be so young that its shim has not said yet who it is."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            status = self._read_status()
-            if status is not None:
-                signal_group(status.main, number)
-            if await wait_gone((shim,), limit=_GRACE):
-                return
+            deadline = time.monotonic() + _GRACE
+            signalled = False
+            while time.monotonic() < deadline:
+                status = self._read_status()
+                if status is not None and not signalled:
+                    signal_group(status.main, number)
+                    signalled = True
+                if await wait_gone(shims, limit=_LOOK):
+                    return
 
     def _ended(self) -> Status | None:
         status = self._read_status()
