@@ -36,3 +36,13 @@ async def observe(world: World) -> Observed:
     return Observed(
         state=state, hosts=view.hosts, instances=view.instances, routes=routes, schema=schema
     )
+
+
+async def without_database(world: World) -> Observed:
+    """What the target and the proxy show, when the schema or the store cannot be asked.
+
+    Nothing may be decided by it: it knows neither what is wanted nor what fits.
+    """
+    routes = await world.proxy.observe()
+    view = await world.target.observe()
+    return Observed(hosts=view.hosts, instances=view.instances, routes=routes)

@@ -30,6 +30,7 @@ def command(
     """
     import re
 
+    from pilotage.cli.failure import Interrupted
     from pilotage.cli.follow import show
     from pilotage.cli.project import opened
     from pilotage.cli.render.lines import warnings
@@ -46,4 +47,8 @@ def command(
         async with opened(settings, warnings(settings), use=Use.LOOK) as project:
             await show(project, settings, name, lines=lines, pattern=pattern, go_on=follow)
 
-    run(main())
+    try:
+        run(main())
+    except Interrupted:
+        if not follow:  # to end what goes on for ever is no failure
+            raise

@@ -52,9 +52,19 @@ async def _interruptible(main: Coroutine[Any, Any, T]) -> T:
         if not came:
             raise
         raise Interrupted(f"interrupted by {name(came[0])}") from None
+    except BaseExceptionGroup as group:
+        first = leaf(group)
+        raise first from first.__cause__
     finally:
         for which in caught:
             loop.remove_signal_handler(which)
+
+
+def leaf(error: BaseException) -> BaseException:
+    """The first error of a group of tasks: what one of them met is told, not that there were many."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def name(which: signal.Signals) -> str:

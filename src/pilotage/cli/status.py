@@ -24,13 +24,16 @@ def command(settings: Settings, *, forget_host: str | None) -> None:
     A host that does not answer blocks every contract half, since an older release may run there.
     --forget-host takes it out of the inventory: only for a machine that will not come back.
     """
+    import time
+
     from pilotage.cli.pages.about import About
     from pilotage.cli.pages.status import page, to_json
     from pilotage.cli.project import claim, opened
     from pilotage.cli.render.lines import print_json, print_page, warnings
     from pilotage.cli.running import run
     from pilotage.deploy import forget_host as forget
-    from pilotage.observe import observe
+    from pilotage.errors import DatabaseError, DeployError, StoreError
+    from pilotage.observe import observe, without_database
     from pilotage.wiring import Use
 
     async def main() -> None:
@@ -40,12 +43,20 @@ def command(settings: Settings, *, forget_host: str | None) -> None:
             if forget_host:
                 _known(forget_host, (await observe(world)).state.hosts, project.host)
                 await forget(world, forget_host, claim(f"forget host {forget_host}"), emit)
-            observed = await observe(world)
-            now = await world.store.now()
+            lost: DeployError | None = None
+            try:
+                observed, now = await observe(world), await world.store.now()
+            except (DatabaseError, StoreError) as error:
+                # Right when the database is gone, what runs here is what one wants to know.
+                observed, now, lost = await without_database(world), time.time(), error
+            about = About.project(project)
             if settings.as_json:
-                print_json(to_json(About.project(project), observed, now), settings, pretty=True)
+                data = to_json(about, observed, now)
+                print_json({**data, "error": lost and lost.to_json()}, settings, pretty=True)
             else:
-                print_page(page(About.project(project), observed, now), settings)
+                print_page(page(about, observed, now, lost=lost), settings)
+            if lost:
+                raise lost
 
     run(main())
 

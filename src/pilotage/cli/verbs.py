@@ -68,6 +68,11 @@ def carry_out(settings: Settings, verb: str, story: Story, *, version: str | Non
             outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
             print_json(result_json(verb, outcome, tally, began, error), settings)
         raise
+    except Exception as error:
+        if settings.as_json:
+            told = PilotageError(f"pilotage itself failed: {type(error).__name__}: {error}")
+            print_json(result_json(verb, "failed", tally, began, told), settings)
+        raise
     if settings.as_json:
         print_json(result_json(verb, "done", tally, began, None), settings)
     else:

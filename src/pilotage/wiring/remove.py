@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from pilotage.errors import TargetError
 from pilotage.events import Emit, InstanceStopped
+from pilotage.host.fence import Fence
 from pilotage.model import DeployState
 from pilotage.store import Claim, hold
 from pilotage.wiring.project import Project
@@ -28,31 +29,14 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
         Something does not end; what was stopped before it is stopped.
     """
     world = project.world
-    done: list[str] = []
     async with hold(world.store, claim, emit) as lease:
         known = (await world.schema.view()).exists
         if known:
             await world.schema.claim(token=lease.token)
-        await world.proxy.remove(token=lease.token)
-        done.append("the edge is gone: nothing listens any more")
-        view = await world.target.observe()
-        unknown = [host.detail for host in view.hosts if not host.reachable]
-        if unknown:
-            raise TargetError(
-                f"what runs here cannot be read: {unknown[0]}",
-                state="the edge is stopped; instances may run",
-                next="mend what is named, then `pilotage remove -y` again",
-            )
-        for instance in view.instances:
-            began = time.monotonic()
-            killed = await world.target.stop(instance, token=lease.token)
-            seconds = time.monotonic() - began
-            emit(InstanceStopped(instance=instance.id, seconds=seconds, killed=killed))
+        done = await _stop_everything(project, lease.token, emit)
         if known:
             registered = (await world.schema.view()).registered
             await world.schema.deregister(r.instance for r in registered if r.host == project.host)
-        done.append(f"{len(view.instances)} instance(s) stopped")
-        await project.source.prune(())
 
         def forget(state: DeployState) -> DeployState:
             hosts = tuple(name for name in state.hosts if name != project.host)
@@ -60,12 +44,50 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
 
         await world.store.update(forget, token=lease.token)
     await asyncio.to_thread(_delete, project)
-    done.append("checkouts, logs and state are deleted")
     if project.dialect:
         done.append(
             "the database stays, with its data, its schema and the history of its migrations"
         )
     return done
+
+
+async def remove_here(project: Project, emit: Emit) -> list[str]:
+    """`remove` when the database is gone: no deploy lock is taken, and nothing is written there.
+
+    Whoever deploys at the same moment is refused at his next step, as after a take-over.
+    """
+    token = Fence(project.state_dir).highest() + 1
+    done = await _stop_everything(project, token, emit)
+    await asyncio.to_thread(_delete, project)
+    done.append(
+        "the database was not asked: should it come back, it has this host in its inventory"
+    )
+    return done
+
+
+async def _stop_everything(project: Project, token: int, emit: Emit) -> list[str]:
+    """The edge first, then every instance, then the checkouts; what was done, in lines."""
+    world = project.world
+    await world.proxy.remove(token=token)
+    view = await world.target.observe()
+    unknown = [host.detail for host in view.hosts if not host.reachable]
+    if unknown:
+        raise TargetError(
+            f"what runs here cannot be read: {unknown[0]}",
+            state="the edge is stopped; instances may run",
+            next="mend what is named, then `pilotage remove -y` again",
+        )
+    for instance in view.instances:
+        began = time.monotonic()
+        killed = await world.target.stop(instance, token=token)
+        seconds = time.monotonic() - began
+        emit(InstanceStopped(instance=instance.id, seconds=seconds, killed=killed))
+    await project.source.prune(())
+    return [
+        "the edge is gone: nothing listens any more",
+        f"{len(view.instances)} instance(s) stopped",
+        "checkouts, logs and state are deleted",
+    ]
 
 
 def _delete(project: Project) -> None:
@@ -77,5 +99,4 @@ def _delete(project: Project) -> None:
         if path.is_file() and not path.name.startswith("secrets"):
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        (project.state_dir / ".gitignore").unlink(missing_ok=True)
         project.state_dir.rmdir()  # not when secrets are in it

@@ -221,9 +221,22 @@ def test_no_database_server(app, served):
     failed = app.pilotage("deploy", status=1)
     assert "127.0.0.1" in failed.err
     assert "n0-s3cret" not in failed.err + failed.out
+    shown = app.pilotage("status", status=1)
+    assert "the database cannot be asked" in shown.out
+    assert served in shown.out, "what runs is shown all the same"
+    assert app.pilotage("status", "--json", status=1).json["error"]["error"] == "StoreError"
     assert app.serving() == served
     app.url = url
     serving_still(app, served)
+
+
+@POSTGRES
+def test_remove_when_the_database_is_gone(app, served):
+    app.url = f"postgresql://nobody:n0-s3cret@127.0.0.1:{free_port()}/none"
+    assert "--without-database" in app.pilotage("remove", "-y", status=1).err
+    assert app.serving() == served
+    app.pilotage("remove", "-y", "--without-database")
+    assert app.processes() == []
 
 
 @POSTGRES

@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.local.conftest import BOTH
+from tests.e2e.local.conftest import BOTH, App
+from tests.servers import free_port
 
 
 @BOTH
@@ -320,3 +321,67 @@ def test_config_masks_secrets(app):
     text = app.pilotage("config").out
     assert "hunter2" not in text
     assert app.url not in text
+
+
+def test_init_writes_what_can_be_deployed(tmp_path):
+    root = tmp_path / "shop"
+    root.mkdir()
+    app = App(root, f"sqlite:///{tmp_path}/shop.db", free_port())
+    try:
+        app.git("init", "-q", "-b", "main")
+        app.pilotage("init")
+        config = root / "config" / "deploy.yml"
+        config.write_text(config.read_text().replace("port: 8080", f"port: {app.port}"))
+        app.write("hello.txt", "hello")
+        app.commit()
+        app.pilotage("plan")
+        app.pilotage("deploy")
+        assert app.get("/hello.txt") == "hello"
+    finally:
+        app.close()
+
+
+def test_destinations_live_side_by_side(app, tmp_path):
+    port = free_port()
+    app.write("config/deploy.staging.yml", f"proxy: {{port: {port}}}\n")
+    release = app.commit()
+    app.pilotage("deploy")
+    app.write(
+        ".pilotage/secrets.staging", f"DATABASE_URL=sqlite:///{tmp_path}/staging.db\nMARK=staging\n"
+    )
+    app.pilotage("-d", "staging", "deploy")
+    production, app.port = app.port, port
+    assert app.get() == f"{release} staging"
+    assert app.pilotage("status", "-d", "staging", "--json").json["destination"] == "staging"
+    app.pilotage("remove", "-y", "-d", "staging")
+    app.port = production
+    assert app.get() == f"{release} plain"
+
+
+def test_old_checkouts_are_removed(app):
+    text = (app.root / "config/deploy.yml").read_text()
+    app.write("config/deploy.yml", f"{text}retain_containers: 2\n")
+    releases = []
+    for _ in range(4):
+        releases.append(app.commit())
+        app.pilotage("deploy")
+    left = {path.name for path in (app.root / ".pilotage" / "releases").iterdir() if path.is_dir()}
+    assert left == set(releases[-2:])
+    app.pilotage("rollback", releases[0])
+    assert app.serving() == releases[0], "a checkout that is gone is made again"
+
+
+def test_end_of_following_is_no_failure(app):
+    app.pilotage("deploy")
+    following = app.start("logs", "-f")
+    assert "│" in following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    _, err = following.communicate(timeout=30)
+    assert (following.returncode, err) == (0, "")
+    following = app.start("logs", "-f", "-n", "0")
+    following.stdout.close()
+    app.commit()
+    app.pilotage("deploy")
+    following.stdout = None
+    _, err = following.communicate(timeout=60)
+    assert "itself failed" not in err

@@ -9,6 +9,7 @@ from typing import Any
 from pilotage.cli import text
 from pilotage.cli.pages.about import About
 from pilotage.cli.standing import standing
+from pilotage.errors import PilotageError
 from pilotage.model import (
     HalfRef,
     Instance,
@@ -24,8 +25,15 @@ from pilotage.model import (
 from pilotage.plan import current
 
 
-def page(about: About, observed: Observed, now: float) -> Iterator[str]:
-    """The status for a person."""
+def page(
+    about: About, observed: Observed, now: float, *, lost: PilotageError | None = None
+) -> Iterator[str]:
+    """The status for a person. ``lost``: the database could not be asked, so only what runs is known."""
+    if lost:
+        mark = text.bad("●")
+        yield f"{mark} {text.heading(about.title)}   the database cannot be asked; what runs here:"
+        yield from _instances(observed, now)
+        return
     yield from _title(about, observed, now)
     yield from _instances(observed, now)
     yield from _schema(about, observed)

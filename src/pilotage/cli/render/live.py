@@ -69,6 +69,9 @@ class Live:
     ) -> None:
         self._over.set()
         self._ticker.join()
+        if self._view.step:
+            stopped = Text("interrupted", style="yellow")
+            self._print(_row(Text("■", style="yellow"), Text(self._view.step), stopped))
         self._view.clear()
         self._live.stop()
 
