@@ -26,7 +26,7 @@ from pilotage.migrate.work import Work, failed, statements_of, where
 from pilotage.model import Half, HalfRef
 
 _PASSES = 5
-"""So many passes, none changing fewer rows than the one before, and a backfill is suspected."""
+"""So many passes are looked at to judge whether they still shrink."""
 _REPEAT_FACTOR = 10
 _REPEAT_ROWS = 100_000
 
@@ -66,7 +66,7 @@ class Backfill:
         history: list[int] = []
         whole = self._cursor.statement == 0 and self._cursor.position is None
         while True:
-            suspect = len(history) >= _PASSES and history == sorted(history)
+            suspect = len(history) >= _PASSES and self._stands_still(history)
             await self._pass(suspect=suspect)
             changed = self._cursor.pass_rows
             if whole and not changed:
@@ -242,6 +242,16 @@ class Backfill:
             next="add a WHERE that is false for the rows already done, for example `WHERE "
             "new_column IS DISTINCT FROM …`",
         )
+
+    def _stands_still(self, history: list[int]) -> bool:
+        """Whether the passes no longer shrink. The final run is the more patient one.
+
+        Running code that writes rows as before leaves a few for each pass, now more, now fewer. The
+        run before the contract half takes those, so the first run need not wait for a lucky pass.
+        """
+        if self._final:
+            return history == sorted(history)
+        return max(history[-2:]) >= min(history[:-2])
 
     def _stagnates(self, history: list[int]) -> None:
         """Each pass finds new rows: old code still writes them. Only the final run must end at 0."""

@@ -261,3 +261,29 @@ def test_no_backfill_before_its_expand_half(kit: Kit) -> None:
 
     asyncio.run(story())
     assert PATIENT.batch_rows == 5000
+
+
+def test_rows_that_running_code_goes_on_writing_do_not_hold_up_the_first_run(kit: Kit) -> None:
+    """Now more, now fewer rows of the old kind come in during a pass: that alone has no end."""
+    kit.execute("CREATE TABLE t (id integer PRIMARY KEY)", NUMBERS.format(500, "(id)", "i"))
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL")
+    coming = iter([3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2] * 10)
+
+    async def story() -> list[Event]:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            events: list[Event] = []
+
+            def write(event: Event) -> None:
+                """A batch was committed: old code writes behind the cursor."""
+                events.append(event)
+                if isinstance(event, BackfillProgress) and event.fraction is not None:
+                    rows = next(coming)
+                    kit.execute(f"UPDATE t SET done = NULL WHERE id <= {rows}")
+
+            await schema.backfill(file, final=False, token=1, emit=write)
+            assert expand("1").version in (await schema.view()).applied.expanded
+            return events
+
+    told = [event.text for event in asyncio.run(story()) if isinstance(event, Note)]
+    assert any("the run before the contract half takes them" in text for text in told)
