@@ -295,8 +295,9 @@ class HalfRun:
             f"reported, and the catalogue cannot tell whether it happened: {lines[:200]}",
             where=where(self._migration, self._section, statement),
             state=self._progress(index),
-            next=f"see whether {' and '.join(map(str, effects))}; finish the half by hand (this statement if it did not happen, and "
-            f"what follows it), then: pilotage migrate mark {self._ref}",
+            next=f"see whether {' and '.join(map(str, effects))}; finish the half by hand (this "
+            "statement if it did not happen, and what follows it), then: pilotage migrate mark "
+            f"{self._ref}",
         )
 
     # -- records and words -----------------------------------------------------------------------
