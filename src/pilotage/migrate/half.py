@@ -36,6 +36,23 @@ def _is_setting(statement: Statement) -> bool:
     return statement.text.split(None, 1)[0].upper() in ("SET", "PRAGMA")
 
 
+def runs_bare(statement: str, dialect: str) -> bool:
+    """Whether a statement of a half without a transaction runs in none, and not in one of its own."""
+    return bool(sql.needs_no_transaction(statement, dialect)) or may_commit(statement)
+
+
+def may_commit(statement: str) -> bool:
+    """Whether it may commit by itself, so that an error does not mean that nothing happened.
+
+    Asked of the text, and broadly: a DO block that only *mentions* one of the words is treated with
+    more care than it needs.
+    """
+    text = statement.upper()
+    if text.startswith("DO"):
+        return any(word in text for word in ("COMMIT", "ROLLBACK", "CALL", "EXECUTE"))
+    return text.startswith("CALL")
+
+
 class HalfRun:
     """One half, being applied."""
 
@@ -158,7 +175,7 @@ class HalfRun:
             if in_doubt and await self._happened(statement, index):
                 async with session.transaction():
                     await self._record(index + 1)
-            elif self._runs_bare(statement):
+            elif runs_bare(statement.text, self._work.dialect.name):
                 await self._bare(statement, index)
             else:
                 await self._committed(statement, index)
@@ -167,23 +184,6 @@ class HalfRun:
         if done == len(self._statements):  # none at all, or all done and only the row was left
             async with session.transaction():
                 await self._record(done)
-
-    def _runs_bare(self, statement: Statement) -> bool:
-        dialect = self._work.dialect.name
-        return bool(sql.needs_no_transaction(statement.text, dialect)) or self._may_commit(
-            statement
-        )
-
-    def _may_commit(self, statement: Statement) -> bool:
-        """Whether it may commit by itself, so that an error does not mean that nothing happened.
-
-        Asked of the text, and broadly: a DO block that only *mentions* one of the words is treated
-        with more care than it needs.
-        """
-        text = statement.text.upper()
-        if text.startswith("DO"):
-            return any(word in text for word in ("COMMIT", "ROLLBACK", "CALL", "EXECUTE"))
-        return text.startswith("CALL")
 
     async def _committed(self, statement: Statement, index: int) -> None:
         """A statement and the count of statements done, in one transaction."""
@@ -208,7 +208,7 @@ class HalfRun:
         effects = catalogue.effects_of(statement, work.dialect)
         # A concurrent build waits for every older snapshot under lock_timeout too, while it holds
         # no lock that anyone queues behind: it gets the whole of the time, not a short wait.
-        lock = self._attempts.lock if self._may_commit(statement) else None
+        lock = self._attempts.lock if may_commit(statement.text) else None
 
         async def once() -> None:
             async with session.transaction():
@@ -224,7 +224,7 @@ class HalfRun:
                     raise
                 await work.dialect.limit(session, lock=OWN_PATIENCE, total=None, local=False)
                 await self._repair(effects)
-                if self._may_commit(statement):
+                if may_commit(statement.text):
                     raise StatementError(str(error), position=error.position) from error
                 async with session.transaction():
                     await self._record(index)
@@ -277,7 +277,7 @@ class HalfRun:
             The catalogue cannot tell.
         """
         work = self._work
-        if not self._runs_bare(statement):
+        if not runs_bare(statement.text, self._work.dialect.name):
             return False  # it is committed together with its count, which does not count it
         effects = catalogue.effects_of(statement, work.dialect)
         if not effects:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pilotage.migrate import sql
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Walk, Window
 from pilotage.migrate.dialects.spelling import Spelling, spelling
+from pilotage.migrate.half import may_commit, runs_bare
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql import Batchable, Statement
@@ -106,8 +107,9 @@ class _Writer:
         yield from ("", f"-- {ref}: statement by statement; a run that breaks off resumes")
         for number, statement in enumerate(statements, 1):
             yield from ("", f"-- statement {number} of {len(statements)}")
-            if sql.needs_no_transaction(statement.text, self._dialect):
-                yield from self._limits(section, local=False, wait=False)
+            if runs_bare(statement.text, self._dialect):
+                # A concurrent build, which nobody queues behind, gets the whole of the time.
+                yield from self._limits(section, local=False, wait=may_commit(statement.text))
                 yield _ended(statement.text)
             else:
                 yield from self._transaction(section, [statement.text], record=str(ref))
@@ -124,7 +126,7 @@ class _Writer:
         yield "COMMIT;"
 
     def _limits(self, section: Section, *, local: bool, wait: bool = True) -> list[str]:
-        """``wait`` false: a concurrent build, which nobody queues behind, gets the whole of the time."""
+        """``wait`` false: no limit on a wait for a lock but that of the whole."""
         settings, given = self._settings, section.directives
         lock = (given.lock_timeout or settings.lock_timeout) if wait else None
         total = given.timeout or settings.timeout

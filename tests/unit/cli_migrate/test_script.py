@@ -61,6 +61,13 @@ def test_statement_by_statement():
     ]
 
 
+def test_what_may_commit_by_itself_runs_alone_and_waits_briefly():
+    half = section("CALL refresh_totals();\n", transaction=False)
+    text = script(migration("7", expand=half), Half.EXPAND, dialect="postgresql", settings=SETTINGS)
+    assert "SET lock_timeout = '500ms';" in text
+    assert "BEGIN" not in text
+
+
 def test_batches_of_a_backfill():
     fill = "UPDATE t SET b = a WHERE b IS NULL"
     one = migration("7", expand="ALTER TABLE t ADD COLUMN b int", backfill=f"{fill};")
