@@ -37,14 +37,18 @@ def command(
     from pilotage import deploy as verb
     from pilotage.cli.project import claim
     from pilotage.cli.verbs import carry_out
-    from pilotage.events import Emit
+    from pilotage.events import Emit, Note
     from pilotage.observe import observe
     from pilotage.plan import Plan
-    from pilotage.wiring import Project, goal_of, tidy
+    from pilotage.wiring import Project, findings, goal_of, tidy
 
     async def story(project: Project, emit: Emit) -> Plan:
         found = await project.revision(revision)
-        goal = await goal_of(project, found.sha, await observe(project.world), again=again)
+        observed = await observe(project.world)
+        goal = await goal_of(project, found.sha, observed, again=again)
+        for hazard in findings(project, goal.migrations, observed.schema):
+            text = f"{hazard.where}: {hazard.message} ({hazard.rule})"
+            emit(Note(text=text, level="warning"))
         who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
         plan = await verb.deploy(project.world, goal, who, emit, again=again, expect=expect)
         await tidy(project, who, emit)

@@ -40,9 +40,7 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
             now = await project.world.store.now()
             plan = plan_deploy(observed, goal, now=now, again=again)
             plan = replace(plan, notes=(*project.notes, *plan.notes))
-            hazards = (
-                () if observed.schema.fresh else findings(project, goal.migrations, observed.schema)
-            )
+            hazards = findings(project, goal.migrations, observed.schema)
             if settings.as_json:
                 print_json(
                     to_json(About.project(project), found, plan, hazards), settings, pretty=True

@@ -193,10 +193,13 @@ def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
 
 
 def findings(project: Project, migrations: Migrations, view: SchemaView) -> tuple[Finding, ...]:
-    """What the hazard linter finds in the halves that are pending."""
+    """What the hazard linter finds in the halves that are pending.
+
+    On a database that nothing uses yet, errors alone: its warnings are of what meets traffic.
+    """
     if project.dialect is None:
         return ()
-    from pilotage.hazards import check_all, out_of_order
+    from pilotage.hazards import Severity, check_all, out_of_order
 
     applied = view.applied
     pending = {
@@ -204,10 +207,11 @@ def findings(project: Project, migrations: Migrations, view: SchemaView) -> tupl
     }
     if not pending:
         return ()
-    return (
+    found = (
         *out_of_order(migrations, applied),
         *check_all(migrations, dialect=project.dialect, only=pending),
     )
+    return tuple(f for f in found if not view.fresh or f.severity is Severity.ERROR)
 
 
 async def _before(

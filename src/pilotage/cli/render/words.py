@@ -80,5 +80,7 @@ def title(event: events.Planned) -> str:
         return f"contract under release {plan.release.id}"
     if plan.verb == "return":
         return f"going back to {origin}"
+    if plan.spec.from_ is None:
+        return f"first deploy of {plan.spec.to}"
     way = plan.spec.to if origin == plan.spec.to else f"{origin} → {plan.spec.to}"
     return f"{plan.verb} {way}"
