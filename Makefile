@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint unit docs format servers clean
+.PHONY: help demo test check lint lint-rules lint-format lint-types lint-layers unit docs format servers clean
 
 # How many processes run the tests.
 WORKERS ?= 2
@@ -33,10 +33,18 @@ test: .venv/.test servers
 
 check: lint unit
 
-lint: .venv/.test
+lint: lint-rules lint-format lint-types lint-layers
+
+lint-rules: .venv/.test
 	.venv/bin/ruff check .
+
+lint-format: .venv/.test
 	.venv/bin/ruff format --check .
+
+lint-types: .venv/.test
 	.venv/bin/mypy
+
+lint-layers: .venv/.test
 	.venv/bin/lint-imports --no-logo
 
 unit: .venv/.test
