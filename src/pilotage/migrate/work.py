@@ -51,7 +51,7 @@ def failed(
         what,
         where=where(migration, section, statement, error.position or 0),
         state=state,
-        next=next or "correct the file, then run the same command again",
+        next=next or "correct the file and commit it, then run the command again",
     )
 
 
