@@ -25,9 +25,9 @@ from pilotage.model import Half, HalfRef, Intent, Observed, Spec, expand, fits
 from pilotage.observe import World, observe
 from pilotage.plan import Goal, Plan
 from pilotage.plan.halves import contract_step, contracts_due, pending_expands
-from pilotage.plan.rule import blocked, expand_first, older_first, walk
+from pilotage.plan.rule import blocked, expand_first, older_first, required_first, walk
 from pilotage.run import Run
-from pilotage.steps import ApplyHalf, Backfill, Step
+from pilotage.steps import ApplyHalf, Backfill, Contract, Step
 from pilotage.store import Claim, hold
 
 
@@ -48,13 +48,13 @@ async def run_half(world: World, goal: Goal, ref: HalfRef, claim: Claim, emit: E
     """Run one half now: an expand half with its backfill, or a contract half with its proof."""
     async with manual_run(world, goal, claim, emit) as (run, observed):
         migration = _file(goal, ref)
+        refusals = required_first(observed, (ref,), goal.files)
         if ref.half is Half.CONTRACT:
-            refusals = (
-                *expand_first(observed, (ref,), goal.files),
-                *older_first(observed, (ref,), goal.files),
-            )
-            if refusals:
-                raise refusals[0]
+            refusals += expand_first(observed, (ref,), goal.files)
+            refusals += older_first(observed, (ref,), goal.files)
+        if refusals:
+            raise refusals[0]
+        if ref.half is Half.CONTRACT:
             step: Step = contract_step((ref,), goal.files, optional=False)
             await _steps(run, (step,))
             return
@@ -71,8 +71,10 @@ async def apply_pending(
     """
     async with manual_run(world, goal, claim, emit) as (run, observed):
         pending = pending_expands(observed, goal)
-        if pending.refusals:
-            raise pending.refusals[0]
+        begun = tuple(ref for step in pending.steps for ref in _refs(step))
+        refusals = pending.refusals or required_first(observed, begun, goal.files)
+        if refusals:
+            raise refusals[0]
         refs = contracts_due(observed, goal) if contracts and not observed.schema.fresh else ()
         after = (contract_step(refs, goal.files, optional=False),) if refs else ()
         steps = (*pending.steps, *after)
@@ -81,6 +83,16 @@ async def apply_pending(
             raise Misfit(broken[0], state="nothing was touched", next="see `pilotage status`")
         await _steps(run, steps)
     return steps
+
+
+def _refs(step: Step) -> tuple[HalfRef, ...]:
+    """The halves that a step applies."""
+    match step:
+        case ApplyHalf(ref=ref):
+            return (ref,)
+        case Contract(refs=refs):
+            return refs
+    return ()
 
 
 async def mark(

@@ -42,8 +42,9 @@ def misfits(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tu
 
 def misfit(release: Release, why: str) -> Misfit:
     """The refusal of a release that does not fit, with what to do instead."""
+    named = "" if release.revision.startswith(release.id) else f" ({release.revision})"
     return Misfit(
-        f"release {release.id} ({release.revision[:12]}) does not fit the schema: it {why}",
+        f"release {release.id}{named} does not fit the schema: it {why}",
         state="nothing was touched; what ran before goes on",
         next="deploy a release that ships these migrations (revert the code in a new commit "
         "that keeps the migration files), see `pilotage status`",
@@ -105,6 +106,27 @@ def expand_first(
                     where=str(migration.path),
                     state="nothing was touched",
                     next="deploy the release, or `pilotage migrate run` its expand half",
+                )
+            )
+    return tuple(refusals)
+
+
+def required_first(
+    observed: Observed, refs: tuple[HalfRef, ...], migrations: Migrations
+) -> tuple[Refused, ...]:
+    """A half may not run before what its file ``requires``, unless that runs with it."""
+    refusals = []
+    for ref in refs:
+        migration = migrations.get(ref.version)
+        needs = migration.requires if migration else frozenset()
+        missing = {r for r in needs if not observed.schema.applied.has(r) and r not in refs}
+        if missing:
+            refusals.append(
+                Refused(
+                    f"{ref} requires {join_refs(sorted(missing))}, not applied yet",
+                    where=str(migration.path) if migration else "",
+                    state="nothing was touched",
+                    next="pilotage contract, on the release that ships it",
                 )
             )
     return tuple(refusals)
