@@ -27,20 +27,24 @@ from pilotage.plan import Plan
 from pilotage.plan.halves import Halves, contract_step, held_refs, in_band
 from pilotage.proof import Proof
 from pilotage.run import Run
-from pilotage.steps import Check, Contract, Start, Step, Stop, Switch
+from pilotage.steps import Check, Start, Step, Stop, Switch
 from pilotage.targets.memory import MemoryTarget
 
+from .chaos import Fault
+from .repository import HABITS, Writing
 from .schema import ModelSchema
+from .story import Example, Op
 
 Patch = Callable[[contextlib.ExitStack], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A name, what is wrong, and how to make it so."""
+    """A name, how to make pilotage this wrong, and a story in which it matters."""
 
     name: str
     apply: Patch
+    witness: Example
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:
@@ -53,10 +57,31 @@ class Mutant:
 MUTANTS: list[Mutant] = []
 
 
-def mutant(make: Patch) -> Patch:
+def mutant(witness: Example) -> Callable[[Patch], Patch]:
     """Register a mutant under the name of its function."""
-    MUTANTS.append(Mutant(make.__name__, make))
-    return make
+
+    def register(make: Patch) -> Patch:
+        MUTANTS.append(Mutant(make.__name__, make, witness))
+        return make
+
+    return register
+
+
+def story(kind: str, *more: Op, fault: Fault | None = None, **other: Any) -> Example:
+    """Two releases with one change between them, and what comes then."""
+    habits = other.pop("habits", HABITS[0])
+    return Example(
+        writings=(Writing(0, kind, 0, habits),),
+        releases=((1, 1), (2, 1)),
+        ops=(NEXT, NEXT, *more),
+        faults=(fault,) if fault else (),
+        hosts=other.pop("hosts", 1),
+        **other,
+    )
+
+
+NEXT, CONTRACT, BACK = Op("next"), Op("contract", 1), Op("rollback", 2)
+RENAME = story("rename")
 
 
 def change(stack: contextlib.ExitStack, where: object, name: str, new: object) -> None:
@@ -90,7 +115,7 @@ def _all_of(step: Step, kind: str) -> bool:
     return isinstance(step, (Start, Check, Stop)) and all(i.kind == kind for i in step.instances)
 
 
-@mutant
+@mutant(RENAME)
 def contract_before_stop(stack: contextlib.ExitStack) -> None:
     """What the new release contracts is contracted while the old one still runs."""
 
@@ -113,7 +138,7 @@ async def _proven(*args: object, **named: object) -> Proof:
     return Proof((), ())
 
 
-@mutant
+@mutant(RENAME)
 def expand_after_start(stack: contextlib.ExitStack) -> None:
     """New instances start, and only then does the schema get what they need."""
     right = pilotage.plan.verbs.plan_deploy
@@ -129,7 +154,7 @@ def expand_after_start(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.execute, "judge", nothing)
 
 
-@mutant
+@mutant(story("rename", CONTRACT, BACK))
 def rollback_ignores_contract(stack: contextlib.ExitStack) -> None:
     """A rollback asks nobody whether the old code can still read the schema."""
     change(stack, pilotage.plan.verbs, "misfits", nothing)
@@ -137,7 +162,7 @@ def rollback_ignores_contract(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.traffic, "judge", nothing)
 
 
-@mutant
+@mutant(RENAME)
 def workers_before_switch(stack: contextlib.ExitStack) -> None:
     """New workers consume before anybody knows that the new release serves."""
 
@@ -150,7 +175,7 @@ def workers_before_switch(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
 
 
-@mutant
+@mutant(RENAME)
 def old_workers_stopped_before_check(stack: contextlib.ExitStack) -> None:
     """Old workers stop before the new ones have shown that they work."""
 
@@ -166,7 +191,7 @@ def old_workers_stopped_before_check(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
 
 
-@mutant
+@mutant(RENAME)
 def old_web_stopped_before_switch(stack: contextlib.ExitStack) -> None:
     """Old web instances stop when the new ones are healthy, and the requests move afterwards."""
 
@@ -179,7 +204,7 @@ def old_web_stopped_before_switch(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
 
 
-@mutant
+@mutant(story("rename", fault=Fault(1, "sicken", 1)))
 def aborted_release_taken_up_again(stack: contextlib.ExitStack) -> None:
     """A release that was aborted is deployed once more without anybody asking for it."""
     right = pilotage.plan.verbs.deploy_spec
@@ -190,7 +215,13 @@ def aborted_release_taken_up_again(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.plan.verbs, "deploy_spec", deploy_spec)
 
 
-@mutant
+@mutant(
+    Example(
+        writings=(Writing(0, "rename"), Writing(0, "squash")),
+        releases=((1, 1), (3, 1)),
+        ops=(NEXT, NEXT),
+    )
+)
 def squash_too_early(stack: contextlib.ExitStack) -> None:
     """A squash is adopted although not all that it replaces was applied."""
     change(stack, pilotage.plan.halves, "not_replaced", nothing)
@@ -199,7 +230,7 @@ def squash_too_early(stack: contextlib.ExitStack) -> None:
 # -- what is observed and proven -----------------------------------------------------------------
 
 
-@mutant
+@mutant(story("rename", CONTRACT, fault=Fault(1, "console", 0, "target.stop")))
 def no_proof(stack: contextlib.ExitStack) -> None:
     """Contract halves run whoever is still there."""
     change(stack, pilotage.execute, "prove_again", _proven)
@@ -207,19 +238,19 @@ def no_proof(stack: contextlib.ExitStack) -> None:
         change(stack, module, "prove", lambda *args, **named: Proof((), ()))
 
 
-@mutant
+@mutant(story("rename", CONTRACT, fault=Fault(1, "host_away", 1, "schema.intend"), hosts=2))
 def unreachable_host_is_empty(stack: contextlib.ExitStack) -> None:
     """A host that does not answer has nothing running."""
     change(stack, pilotage.proof, "_hosts", nothing)
 
 
-@mutant
+@mutant(story("rename", CONTRACT, fault=Fault(1, "session", 0, "schema.intend")))
 def sessions_ignored(stack: contextlib.ExitStack) -> None:
     """A database session of an old release is nobody's business."""
     change(stack, pilotage.proof, "_sessions", nothing)
 
 
-@mutant
+@mutant(story("rename", CONTRACT, fault=Fault(1, "console", 0, "target.stop")))
 def consoles_ignored(stack: contextlib.ExitStack) -> None:
     """Only what a deploy starts counts as running."""
     right = pilotage.proof._instances
@@ -237,13 +268,17 @@ def _counted(stack: contextlib.ExitStack, count: Callable[[SchemaView, Applied],
     change(stack, SchemaView, "applied", property(lambda view: count(view, right(view))))
 
 
-@mutant
+@mutant(
+    story(
+        "rename", CONTRACT, BACK, fault=Fault(6, "crash", 0, "schema.statement"), habits=HABITS[2]
+    )
+)
 def contract_counts_when_finished(stack: contextlib.ExitStack) -> None:
     """A contract half that has begun does not count until it has ended."""
     _counted(stack, lambda view, applied: replace(applied, contracted=applied.finished))
 
 
-@mutant
+@mutant(story("rename", Op("deploy", 1), fault=Fault(1, "crash", 0, "schema.batch")))
 def expand_counts_when_started(stack: contextlib.ExitStack) -> None:
     """An expand half counts from its beginning, its backfill pending."""
 
@@ -257,7 +292,7 @@ def expand_counts_when_started(stack: contextlib.ExitStack) -> None:
 # -- the executor --------------------------------------------------------------------------------
 
 
-@mutant
+@mutant(story("rename", CONTRACT))
 def intent_after_observation(stack: contextlib.ExitStack) -> None:
     """The door is closed after the look around, and not before."""
     close, prove = pilotage.execute.close_door, pilotage.execute.prove_again
@@ -271,31 +306,31 @@ def intent_after_observation(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.execute, "prove_again", prove_then_close)
 
 
-@mutant
+@mutant(story("rename", CONTRACT))
 def no_intent(stack: contextlib.ExitStack) -> None:
     """The door is never closed."""
     change(stack, pilotage.execute, "close_door", skipped)
 
 
-@mutant
+@mutant(story("move", CONTRACT))
 def no_second_backfill(stack: contextlib.ExitStack) -> None:
     """What old code wrote while it drained is left behind."""
     change(stack, pilotage.execute, "backfill_again", skipped)
 
 
-@mutant
+@mutant(story("move", CONTRACT, habits=HABITS[3]))
 def unverified_contract(stack: contextlib.ExitStack) -> None:
     """Nobody asks the file's own check."""
     change(stack, pilotage.execute, "verify", skipped)
 
 
-@mutant
+@mutant(story("rename", CONTRACT, fault=Fault(2, "foreign", 0, "schema.recorded")))
 def gate_judges_nothing(stack: contextlib.ExitStack) -> None:
     """Whatever registers may start."""
     change(stack, pilotage.execute, "judge", nothing)
 
 
-@mutant
+@mutant(RENAME)
 def gate_skipped(stack: contextlib.ExitStack) -> None:
     """Instances start without a word to the schema."""
 
@@ -305,14 +340,14 @@ def gate_skipped(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.execute, "start_gate", start_gate)
 
 
-@mutant
+@mutant(RENAME)
 def unchecked_start(stack: contextlib.ExitStack) -> None:
     """Nobody waits until new instances are healthy."""
     change(stack, pilotage.execute, "check", skipped)
     change(stack, pilotage.traffic, "healthy_now", skipped)
 
 
-@mutant
+@mutant(story("rename", fault=Fault(3, "fail", 0, "proxy.apply")))
 def switch_counted_before_confirmation(stack: contextlib.ExitStack) -> None:
     """A host that does not confirm its route is counted as switched."""
 
@@ -329,22 +364,19 @@ def switch_counted_before_confirmation(stack: contextlib.ExitStack) -> None:
 # -- fences --------------------------------------------------------------------------------------
 
 
-@mutant
+@mutant(story("rename", BACK, fault=Fault(3, "take_over", 2, "target.stop")))
 def host_fence_ignored(stack: contextlib.ExitStack) -> None:
     """A host does what a deployer says that slept through its lease."""
     change(stack, MemoryTarget, "admit", nothing)
 
 
-@mutant
+@mutant(story("rename", CONTRACT, BACK, fault=Fault(7, "take_over", 3, "schema.apply")))
 def schema_fence_ignored(stack: contextlib.ExitStack) -> None:
     """The schema does what a deployer says that slept through its lease."""
     change(stack, ModelSchema, "_compare", nothing)
 
 
-@mutant
+@mutant(story("rename", CONTRACT, BACK, fault=Fault(7, "take_over", 3, "schema.apply")))
 def lease_never_claimed(stack: contextlib.ExitStack) -> None:
     """A deployer looks around without raising the fence of the schema first."""
     change(stack, ModelSchema, "claim", skipped)
-
-
-__all__ = ["MUTANTS", "Contract", "Mutant"]
