@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import posixpath
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -167,18 +168,23 @@ class GitSource:
             The commit cannot be read.
         """
         _, prefix = await self._prefix()
-        tree = f"{sha}:{prefix}{folder}".rstrip("/")
+        tree = f"{sha}:{posixpath.normpath(prefix + folder)}"
         _, kind, _ = await self._git("cat-file", "-t", tree)
         if kind.strip() != "tree":
             await self._must("rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
             return None
-        entries = await self._must("ls-tree", "-z", tree)
+        entries = [
+            entry.partition("\t")
+            for entry in (await self._must("ls-tree", "--full-tree", "-z", tree)).split("\0")
+        ]
+        blobs = {name: about.split()[2] for about, _, name in entries if " blob " in about}
+        asked = "".join(f"{blob}\n" for blob in blobs.values()).encode()
+        rest = os.fsencode(await self._must("cat-file", "--batch", input=asked))
         files = {}
-        for entry in entries.split("\0"):
-            about, _, name = entry.partition("\t")
-            if " blob " in about:
-                text = await self._must("cat-file", "blob", about.split()[2])
-                files[name] = os.fsencode(text)
+        for name in blobs:
+            about, _, rest = rest.partition(b"\n")
+            size = int(about.split()[2])
+            files[name], rest = rest[:size], rest[size + 1 :]
         return files
 
     async def _add(self, sha: str, folder: Path, lock: int) -> None:
@@ -322,16 +328,21 @@ class GitSource:
         top, _, prefix = out.partition("\n")
         return Path(top), prefix.rstrip("\n")
 
-    async def _must(self, *arguments: str, inherit: int | None = None) -> str:
-        status, out, words = await self._git(*arguments, inherit=inherit)
+    async def _must(
+        self, *arguments: str, inherit: int | None = None, input: bytes | None = None
+    ) -> str:
+        status, out, words = await self._git(*arguments, inherit=inherit, input=input)
         if status != 0:
-            verb = next((word for word in arguments if word in ("worktree", "submodule")), "status")
+            verbs = ("worktree", "submodule", "cat-file", "ls-tree", "rev-parse")
+            verb = next((word for word in arguments if word in verbs), "status")
             raise TargetError(
                 f"`git {verb}` failed: {words or f'exit status {status}'}", where=str(self.root)
             )
         return out
 
-    async def _git(self, *arguments: str, inherit: int | None = None) -> tuple[int, str, str]:
+    async def _git(
+        self, *arguments: str, inherit: int | None = None, input: bytes | None = None
+    ) -> tuple[int, str, str]:
         """Exit status, standard output, and git's own last words."""
         env = {key: value for key, value in os.environ.items() if key not in _NOT_OURS}
         env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
@@ -342,7 +353,7 @@ class GitSource:
                 cwd=self.root,
                 env=env,
                 pass_fds=() if inherit is None else (inherit,),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.DEVNULL if input is None else asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
@@ -352,7 +363,7 @@ class GitSource:
                 what, where=str(self.root), next="a release is a git commit"
             ) from missing
         try:
-            out, err = await process.communicate()
+            out, err = await process.communicate(input)
         finally:
             if process.returncode is None:
                 process.kill()
