@@ -103,3 +103,23 @@ def test_lazy_group_completes_names():
     assert isinstance(root, LazyGroup)
     found = root.shell_complete(click.Context(root), "de")
     assert [item.value for item in found] == ["deploy", "demo"]
+
+
+def test_no_secret_in_what_is_told_of_a_crash(tmp_path, monkeypatch, capsys):
+    Path("deploy.yml").write_text(
+        "service: tiny\ntarget: local\nservers: {web: {cmd: x}}\nenv: {secret: [API_KEY]}\n"
+    )
+    Path(".pilotage").mkdir()
+    Path(".pilotage/secrets").write_text("API_KEY=s3cret-value-1234\n")
+
+    def leak(self: object) -> str:
+        raise RuntimeError("the key is s3cret-value-1234")
+
+    monkeypatch.setattr("pilotage.config.config.Config.to_yaml", leak)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["config"]) == 1
+    err = capsys.readouterr().err
+    (written,) = tmp_path.glob("pilotage-crash-*.txt")
+    for told in (err, written.read_text()):
+        assert "the key is [secret]" in told
+        assert "s3cret" not in told
