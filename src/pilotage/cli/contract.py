@@ -38,6 +38,7 @@ def command(
     from pilotage.observe import observe
     from pilotage.plan import Plan
     from pilotage.wiring import Project, contract_goal
+    from pilotage.wiring.schema_file import record_after
 
     wrong = [version for version in versions if not version.removesuffix("/contract").isdecimal()]
     if wrong:
@@ -50,6 +51,8 @@ def command(
         goal = await contract_goal(project, await observe(project.world))
         only = tuple(contract(version.removesuffix("/contract")) for version in versions) or None
         who = claim(f"contract under {goal.release.id}", reason=reason, wait=lock_wait)
-        return await verb.contract(project.world, goal, who, emit, only=only, expect=expect)
+        plan = await verb.contract(project.world, goal, who, emit, only=only, expect=expect)
+        await record_after(plan, project, emit)
+        return plan
 
     carry_out(settings, "contract", story)

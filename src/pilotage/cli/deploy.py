@@ -41,6 +41,7 @@ def command(
     from pilotage.observe import observe
     from pilotage.plan import Plan
     from pilotage.wiring import Project, findings, goal_of, tidy
+    from pilotage.wiring.schema_file import record_after
 
     async def story(project: Project, emit: Emit) -> Plan:
         found = await project.revision(revision)
@@ -51,6 +52,7 @@ def command(
             emit(Note(text=text, level="warning"))
         who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
         plan = await verb.deploy(project.world, goal, who, emit, again=again, expect=expect)
+        await record_after(plan, project, emit)
         await tidy(project, who, emit)
         return plan
 

@@ -55,15 +55,17 @@ async def show(
                 out(line)
         return
     following: dict[str, asyncio.Task[None]] = {}
+    shown: int | None = lines
     async with asyncio.TaskGroup() as group:
         while True:
             for instance in chosen:
                 if instance.id not in following:
                     following[instance.id] = group.create_task(
-                        project.target.follow(instance.id, printer(instance), lines=lines)
+                        project.target.follow(instance.id, printer(instance), lines=shown)
                     )
             if single:
                 return
+            shown = None  # of an instance that comes later, everything is new
             await asyncio.sleep(_LOOK)
             view = await project.target.observe()
             chosen = tuple(i for i in view.instances if i.alive and name in (None, i.role))

@@ -347,11 +347,12 @@ def test_destinations_live_side_by_side(app, tmp_path):
     release = app.commit()
     app.pilotage("deploy")
     app.write(
-        ".pilotage/secrets.staging", f"DATABASE_URL=sqlite:///{tmp_path}/staging.db\nMARK=staging\n"
+        ".pilotage/secrets.staging",
+        f"DATABASE_URL=sqlite:///{tmp_path}/staging.db\nMARK=other-mark\n",
     )
     app.pilotage("-d", "staging", "deploy")
     production, app.port = app.port, port
-    assert app.get() == f"{release} staging"
+    assert app.get() == f"{release} other-mark"
     assert app.pilotage("status", "-d", "staging", "--json").json["destination"] == "staging"
     app.pilotage("remove", "-y", "-d", "staging")
     app.port = production

@@ -108,7 +108,7 @@ async def _drift(project: Project, schema: SqlSchema, view: SchemaView) -> Check
     if compared.skipped:
         return Check("the schema was not compared", note=compared.skipped)
     if not compared.diff:
-        return Check(f"the schema is as in {compared.against}")
+        return Check(f"no drift from {compared.against}")
     return Check(
         "drift",
         PilotageError(
