@@ -24,7 +24,7 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
     from dataclasses import replace
 
     from pilotage.cli.pages.about import About
-    from pilotage.cli.pages.plan import page, to_json
+    from pilotage.cli.pages.plan import barred_by, page, to_json
     from pilotage.cli.project import opened
     from pilotage.cli.render.lines import print_json, print_page, warnings
     from pilotage.cli.running import run
@@ -41,12 +41,12 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
             plan = plan_deploy(observed, goal, now=now, again=again)
             plan = replace(plan, notes=(*project.notes, *plan.notes))
             hazards = findings(project, goal.migrations, observed.schema)
+            about = About.project(project)
             if settings.as_json:
-                print_json(
-                    to_json(About.project(project), found, plan, hazards), settings, pretty=True
-                )
+                print_json(to_json(about, found, plan, hazards), settings, pretty=True)
             else:
-                print_page(page(About.project(project), found, plan, hazards), settings)
+                barred = barred_by(observed, plan.steps)
+                print_page(page(about, found, plan, hazards, barred), settings)
             return bool(plan.refusals) or plan.verb == "return"
 
     if run(main()):

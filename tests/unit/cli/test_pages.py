@@ -34,7 +34,7 @@ from pilotage.model import (
 from pilotage.observe import observe
 from pilotage.plan import Plan, plan_deploy
 from pilotage.source import Revision
-from pilotage.steps import Check, Confirm, Drain, Fetch, Finish, Start, Switch
+from pilotage.steps import Check, Confirm, Contract, Drain, Fetch, Finish, Start, Switch
 
 ABOUT = About("shop", dialect="postgresql")
 REVISION = Revision("b" * 40, "main")
@@ -106,7 +106,24 @@ def test_plan_marks_the_point_of_no_return():
     assert lines.index("   ┄┄┄ point of no return ┄┄┄") + 1 == next(
         number for number, line in enumerate(lines) if line.startswith("   3  ")
     )
-    assert "step 3: from there on aaaaaaaaaaaa cannot run any more" in text
+    assert "step 3: from there on aaaaaaaaaaaa cannot be started any more" in text
+
+
+def test_plan_names_the_releases_that_a_contract_bars():
+    knows = Ships(expands=frozenset({"1"}), contracts=frozenset({"1"}))
+    state = DeployState(
+        releases=(
+            Release("a" * 12, "a" * 40, Ships(), deployed_at=1.0),
+            Release("b" * 12, "b" * 40, knows, deployed_at=2.0),
+            Release("c" * 12, "c" * 40, Ships()),
+        )
+    )
+    steps = (Fetch("b"), Contract((HalfRef("1", Half.CONTRACT),), ("one",)), Finish("b" * 12))
+    barred = plan.barred_by(Observed(state=state), steps)
+    assert barred == {1: ["a" * 12]}
+    made = second_plan(steps=steps, spec=Spec("c" * 12, "b" * 12))
+    text = printed(plan.page(ABOUT, REVISION, made, (), barred))
+    assert f"step 2: after it {'a' * 12} cannot be rolled back to" in text
 
 
 def test_plan_of_a_release_that_was_aborted():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pilotage.cli import text
 from pilotage.cli.pages.about import About
 from pilotage.hazards import Finding
 from pilotage.migrate.migration import Migration, Section
-from pilotage.model import Half, HalfRef
+from pilotage.model import Half, HalfRef, Observed, fits
 from pilotage.plan import Plan
+from pilotage.plan.rule import effect
 from pilotage.source import Revision
 from pilotage.steps import (
     Adopt,
@@ -29,9 +31,13 @@ _STATEMENTS = 6
 
 
 def page(
-    about: About, revision: Revision, plan: Plan, hazards: Sequence[Finding] = ()
+    about: About,
+    revision: Revision,
+    plan: Plan,
+    hazards: Sequence[Finding] = (),
+    barred: Mapping[int, Sequence[str]] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """The plan for a person."""
+    """The plan for a person. ``barred``: what `barred_by` says."""
     yield from _title(about, revision, plan)
     for refusal in plan.refusals:
         yield ""
@@ -45,7 +51,7 @@ def page(
     yield from _hazards(hazards)
     yield from _steps(plan)
     yield from _failures(plan)
-    yield from _no_return(plan)
+    yield from _no_return(plan, barred)
     yield from _held(plan)
     if plan.notes:
         yield from ("", text.heading("Notes"))
@@ -120,10 +126,11 @@ def _half(
     name = str(ref.half)
     if not runs:
         if ref.half is Half.CONTRACT:
-            first = next(iter(statements(section, about.dialect)), "")
+            first, *more = statements(section, about.dialect)
             later = _when(about, migration)
-            line = f"{later}: {text.one_line(first, text.page_width() - 20 - len(later))}"
-            yield text.dim(f"    {'contract':<9} {line}")
+            rest = f" (+{len(more)})" if more else ""
+            room = text.page_width() - 16 - len(later) - len(rest)
+            yield text.dim(f"    {'contract':<9} {later}: {text.one_line(first, room)}{rest}")
         return
     for line in _summary(section, about.dialect):
         yield f"    {name:<9} {line}"
@@ -220,9 +227,10 @@ def _failures(plan: Plan) -> Iterator[str]:
     origin = plan.spec.from_
     serves = f"{origin} serves as before" if origin else "nothing serves, as before"
     phases = phases_of(plan.steps)
+    schema = any(isinstance(step, (ApplyHalf, Backfill, Contract)) for step in plan.steps)
+    stays = "what the schema has by then stays; " if schema else ""
     rows = {
-        "release phase": f"{serves}; what was added to the schema stays, unused; the same command "
-        "goes on from there",
+        "release phase": f"{serves}; {stays}the same command goes on from there",
         "start and switch": f"the traffic goes back, the new instances are stopped, {serves}; the "
         "release counts as aborted, and is taken up again with --again",
         "afterwards": f"{plan.spec.to} serves; the same command finishes what is left",
@@ -253,7 +261,7 @@ def _serves_later(steps: tuple[Step, ...]) -> bool:
     return any(isinstance(step, (Switch, Confirm)) for step in steps)
 
 
-def _no_return(plan: Plan) -> Iterator[str]:
+def _no_return(plan: Plan, barred: Mapping[int, Sequence[str]]) -> Iterator[str]:
     origin = plan.spec.from_
     if origin is None or origin == plan.spec.to or plan.verb != "deploy":
         return
@@ -261,13 +269,35 @@ def _no_return(plan: Plan) -> Iterator[str]:
     if plan.point_of_no_return is None:
         until = ", until its contract halves are applied" if plan.held else ""
         yield f"  none: `pilotage rollback` goes back to {origin}{until}"
-        return
-    number = plan.point_of_no_return + 1
-    why = (
-        f"step {number}: from there on {origin} cannot run any more; it may run until then, and what "
-        "fails after it can only be mended forward"
-    )
-    yield from text.wrapped(why, indent=4, first="  ")
+    else:
+        why = (
+            f"step {plan.point_of_no_return + 1}: from there on {origin} cannot be started any more, "
+            "and what fails after it can only be mended forward"
+        )
+        yield from text.wrapped(why, indent=4, first="  ")
+    for index, releases in barred.items():
+        older = ", ".join(release for release in releases if release != origin)
+        if older:
+            line = f"step {index + 1}: after it {older} cannot be rolled back to"
+            yield from text.wrapped(line, indent=4, first="  ")
+
+
+def barred_by(observed: Observed, steps: tuple[Step, ...]) -> dict[int, list[str]]:
+    """Index of a step → the releases that were deployed once, fit until then, and do not after it."""
+    applied = observed.schema.applied
+    ready = {
+        release.id: release.ships
+        for release in observed.state.releases
+        if release.deployed_at is not None and not fits(release.ships, applied).foreign_contracts
+    }
+    barred: dict[int, list[str]] = {}
+    for index, step in enumerate(steps):
+        applied = effect(applied, step)
+        for release, ships in tuple(ready.items()):
+            if fits(ships, applied).foreign_contracts:
+                del ready[release]
+                barred.setdefault(index, []).append(release)
+    return barred
 
 
 def _held(plan: Plan) -> Iterator[str]:
