@@ -318,6 +318,24 @@ def no_second_backfill(stack: contextlib.ExitStack) -> None:
     change(stack, pilotage.execute, "backfill_again", skipped)
 
 
+@mutant(
+    story(
+        "rename",
+        CONTRACT,
+        CONTRACT,
+        fault=Fault(7, "crash", 0, "schema.statement"),
+        habits=HABITS[2],
+    )
+)
+def backfill_again_after_contract_began(stack: contextlib.ExitStack) -> None:
+    """A contract half that was cut off is prepared once more, with its triggers gone."""
+
+    async def never(run: Run) -> frozenset[str]:
+        return frozenset()
+
+    change(stack, pilotage.execute, "begun_before", never)
+
+
 @mutant(story("move", CONTRACT, habits=HABITS[3]))
 def unverified_contract(stack: contextlib.ExitStack) -> None:
     """Nobody asks the file's own check."""
