@@ -17,6 +17,7 @@ from pilotage.errors import DatabaseError
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
 
 _LONGEST_PAUSE = 15.0
+_SHORTEST = 0.05  # an attempt with less time than this is not begun
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Attempts:
     """The attempts at one piece of work, and the sessions that were seen in its way.
 
     ``lock``: the limit of one wait for a lock, or None; ``total``: of all attempts. Seconds.
+    ``blockers``: whom it was last seen to wait for.
     """
 
     lock: float | None
@@ -36,6 +38,12 @@ class Attempts:
     def remaining(self) -> float:
         """Seconds until ``total`` is over, at least a millisecond."""
         return max(self.started + self.total - time.monotonic(), 0.001)
+
+    @property
+    def wait(self) -> float | None:
+        """The limit of a wait for a lock in this attempt, in seconds: it must run out before the
+        statement's own limit does, or a lock that was not granted looks like a slow statement."""
+        return None if self.lock is None else min(self.lock, self.remaining * 0.8)
 
     def why(self, error: StatementError) -> str:
         """Why the attempt failed, with who was in the way where that was seen."""
@@ -62,14 +70,13 @@ class Attempts:
             What ``on_exhausted`` makes of the last error when ``total`` is over.
         """
         while True:
-            self.blockers.clear()
             try:
                 return await work()
             except StatementError as error:
                 if not error.trouble.passes:
                     raise
                 pause = self._pause()
-                if pause >= self.remaining:
+                if pause + _SHORTEST >= self.remaining:
                     raise on_exhausted(error) from error
                 on_retry(self.number, pause, self.why(error))
             await asyncio.sleep(pause)

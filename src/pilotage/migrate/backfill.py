@@ -193,7 +193,7 @@ class Backfill:
         """The cursor after the batch (None: nothing left), and the rows that it spans."""
         work, cursor = self._work, self._cursor
         session = work.session
-        async with work.dialect.bounded(session, lock=attempts.lock, total=attempts.remaining):
+        async with work.dialect.bounded(session, lock=attempts.wait, total=attempts.remaining):
             if step.walk is None:
                 changed = spanned = await session.execute(step.statement.text)
                 position = None

@@ -132,7 +132,7 @@ class HalfRun:
         work = self._work
         session = work.session
         attempts = self._attempts
-        async with work.dialect.change(session, lock=attempts.lock, total=attempts.remaining):
+        async with work.dialect.change(session, lock=attempts.wait, total=attempts.remaining):
             for number, statement in list(enumerate(self._statements, start=1))[self._done :]:
                 began = time.monotonic()
                 try:
@@ -192,7 +192,7 @@ class HalfRun:
 
         async def once() -> None:
             async with work.dialect.change(
-                work.session, lock=attempts.lock, total=attempts.remaining
+                work.session, lock=attempts.wait, total=attempts.remaining
             ):
                 await work.session.execute(statement.text)
                 if not work.session.in_transaction:
@@ -208,7 +208,7 @@ class HalfRun:
         effects = catalogue.effects_of(statement, work.dialect)
         # A concurrent build waits for every older snapshot under lock_timeout too, while it holds
         # no lock that anyone queues behind: it gets the whole of the time, not a short wait.
-        lock = self._attempts.lock if may_commit(statement.text) else None
+        lock = self._attempts.wait if may_commit(statement.text) else None
 
         async def once() -> None:
             async with session.transaction():

@@ -65,7 +65,7 @@ class Revert:
         session = self._work.session
         self._done = 0
         attempts = self._attempts
-        async with self._work.dialect.change(session, lock=attempts.lock, total=attempts.remaining):
+        async with self._work.dialect.change(session, lock=attempts.wait, total=attempts.remaining):
             for statement in self._statements:
                 await self._execute(statement)
             await self._work.dialect.become_self(session)
@@ -74,7 +74,7 @@ class Revert:
     async def _one_by_one(self) -> None:
         session = self._work.session
         await self._work.dialect.limit(
-            session, lock=self._attempts.lock, total=self._attempts.remaining, local=False
+            session, lock=self._attempts.wait, total=self._attempts.remaining, local=False
         )
         for statement in self._statements[self._done :]:
             await self._execute(statement)

@@ -167,14 +167,18 @@ class SqlSchema:
                 await state.put_dump(session, text)
         return text
 
+    async def recorded_dump(self) -> str | None:
+        """What `record_dump` kept last, or None."""
+        async with self._connections.use("look") as session:
+            return await (await self._state(session)).recorded_dump(session)
+
     async def drift(self, expected: str | None = None) -> str:
         """A unified diff from ``expected`` to the schema as it is, ``""`` when there is none.
 
         ``expected``: a dump; without it the one that was recorded last, and ``""`` when none was.
         """
         if expected is None:
-            async with self._connections.use("look") as session:
-                expected = await (await self._state(session)).recorded_dump(session)
+            expected = await self.recorded_dump()
         if expected is None:
             return ""
         return dumps.drift(expected, await self._raw_dump(), self._dialect.name)

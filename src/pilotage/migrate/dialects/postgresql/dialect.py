@@ -268,13 +268,25 @@ class PostgreSQL(Dialect):
     async def limit(
         self, session: Session, *, lock: float | None, total: float | None, local: bool
     ) -> None:
-        """``lock_timeout`` and ``statement_timeout``."""
+        """``lock_timeout`` and ``statement_timeout``.
+
+        In a transaction the server also looks each second whether its client is still there: what a
+        dead deployer had begun can only be rolled back, and until then its locks are in the way. A
+        statement outside a transaction (a concurrent build) may go on: the next run finds it done.
+        """
+        check = ", set_config('client_connection_check_interval', $4, true)" if local else ""
         await session.query(
-            "SELECT set_config('lock_timeout', $1, $3), set_config('statement_timeout', $2, $3)",
+            "SELECT set_config('lock_timeout', $1, $3), set_config('statement_timeout', $2, $3)"
+            + check,
             _milliseconds(lock),
             _milliseconds(total),
             local,
+            *(["1s" if self._server_checks(session) else "0"] if local else []),
         )
+
+    def _server_checks(self, session: Session) -> bool:
+        """Whether the server can see that a client is gone: not on Windows."""
+        return cast(PostgresSession, session).on_unix
 
     async def become_self(self, session: Session) -> None:
         """Undo SET ROLE and SET SESSION AUTHORIZATION, until the end of the transaction."""

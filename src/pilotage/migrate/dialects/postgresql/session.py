@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -24,6 +25,9 @@ _TROUBLES = {
     "23505": Trouble.DUPLICATE,
 }
 _LOST = ("08", "57P")  # connection exceptions; the server is shutting down or crashed
+
+_GRACE = 5.0
+"""Seconds until a statement that was cancelled is left to the driver."""
 
 # State that another session acted upon must survive a crash of the server.
 _SET_UP = (
@@ -54,9 +58,11 @@ def translate(error: psycopg.Error, *, lost: bool = False) -> StatementError:
 class PostgresSession:
     """`pilotage.migrate.dialects.base.Session` on an `psycopg.AsyncConnection` in autocommit mode."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Row], address: Address) -> None:
         self._connection = connection
+        self._address = address
         self.pid = 0
+        self.on_unix = True
 
     @classmethod
     async def open(cls, address: Address) -> PostgresSession:
@@ -65,10 +71,12 @@ class PostgresSession:
             address.conninfo.reveal(), autocommit=True, prepare_threshold=None
         )
         connection.cursor_factory = psycopg.AsyncRawCursor
-        session = cls(connection)
+        session = cls(connection, address)
         try:
             await session.execute(_SET_UP)
-            session.pid = (await session.query("SELECT pg_backend_pid()"))[0][0]
+            session.pid, session.on_unix = (
+                await session.query("SELECT pg_backend_pid(), version() !~* 'visual c|msvc|mingw'")
+            )[0]
         except BaseException:
             await session.close()
             raise
@@ -101,7 +109,7 @@ class PostgresSession:
     async def query(self, sql: str, *values: object) -> list[Row]:
         """The rows of a query; an empty list for a statement that returns none."""
         try:
-            cursor = await self._connection.execute(cast("Any", sql), values or None)
+            cursor = await self._run(sql, values)
             return await cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise translate(error, lost=self._connection.broken) from error
@@ -116,10 +124,35 @@ class PostgresSession:
     async def execute(self, sql: str, *values: object) -> int:
         """Run a statement; without values it reaches the server exactly as it is."""
         try:
-            cursor = await self._connection.execute(cast("Any", sql), values or None)
+            cursor = await self._run(sql, values)
         except psycopg.Error as error:
             raise translate(error, lost=self._connection.broken) from error
         return max(cursor.rowcount, 0)
+
+    async def _run(self, sql: str, values: tuple[object, ...]) -> psycopg.AsyncCursor[Row]:
+        running = asyncio.ensure_future(self._connection.execute(cast("Any", sql), values or None))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await self._terminate(running)
+            raise
+
+    async def _terminate(self, running: asyncio.Future[Any]) -> None:
+        """End the server's side, so that a cancelled statement does not go on holding its locks.
+
+        A cancel request that arrives before the server has begun the statement is forgotten, and the
+        client would wait for the statement's end; ending the session has no such gap.
+        """
+        if self.pid and not running.done():
+            with suppress(psycopg.Error):
+                async with await psycopg.AsyncConnection.connect(
+                    self._address.conninfo.reveal(), autocommit=True
+                ) as other:
+                    await other.execute("SELECT pg_terminate_backend(%s)", [self.pid])
+        await asyncio.wait([running], timeout=_GRACE)
+        if not running.done():
+            running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[None]:
