@@ -42,3 +42,22 @@ def test_every_verb_is_held_to_the_rule(shop: Shop):
     shop.execute("ALTER TABLE orders DROP COLUMN item")
     shop.migrate("mark", "4/contract", "--verify")
     assert shop.standings()["4/contract"] == "applied"
+
+
+def test_what_somebody_changes_after_a_deploy_is_found(shop: Shop):
+    shop.write("1_create.sql", CREATE)
+    shop.write("2_note.sql", NOTE)
+    shop.deploy()
+    assert "no drift from the schema as it was after its last change" in (
+        shop.migrate("verify").out.replace("\n", " ")
+    )
+
+    shop.execute("ALTER TABLE orders ADD COLUMN by_hand text")
+    found = shop.migrate("verify", status=1)
+    assert "+" in found.out
+    assert "by_hand" in found.out
+
+    # The next change by a deploy is what counts from then on.
+    shop.write("3_more.sql", "ALTER TABLE orders ADD COLUMN more text;\n")
+    shop.deploy()
+    shop.migrate("verify")
