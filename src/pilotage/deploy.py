@@ -123,7 +123,8 @@ async def forget_host(world: World, host: str, claim: Claim, emit: Emit) -> None
     """A person says that a host is gone for good, with everything that ran on it."""
     async with hold(world.store, claim, emit) as lease:
         registered = (await world.schema.view()).registered
-        await world.schema.deregister(r.instance for r in registered if r.host == host)
+        gone = tuple(r.instance for r in registered if r.host == host)
+        await world.schema.deregister(gone, token=lease.token)
 
         def forget(state: DeployState) -> DeployState:
             return replace(state, hosts=tuple(name for name in state.hosts if name != host))
@@ -177,7 +178,7 @@ async def look(world: World, lease: Lease) -> Observed:
     left = [intent.ref for intent in (await world.schema.view()).intents]
     if left:
         await world.schema.withdraw(left, token=lease.token)
-    observed = await observe(world)
+    observed = await observe(world, token=lease.token)
     strangers = {i.release for i in observed.alive if observed.ships(i.release) is None}
     if strangers:
         ships = Ships(contracts=observed.schema.applied.contracted)

@@ -309,7 +309,7 @@ async def stop(run: Run, instances: tuple[Instance, ...]) -> None:
     async def one(instance: Instance) -> None:
         began = time.monotonic()
         killed = await run.world.target.stop(instance, token=run.token)
-        await run.world.schema.deregister((instance.id,))
+        await run.world.schema.deregister((instance.id,), token=run.token)
         run.emit(
             InstanceStopped(instance=instance.id, seconds=time.monotonic() - began, killed=killed)
         )
@@ -321,7 +321,8 @@ async def forget(run: Run, instances: tuple[Instance, ...], registrations: tuple
     """Delete records of the dead, and registrations that nobody stands behind."""
     for instance in instances:
         await run.world.target.stop(instance, token=run.token)
-    await run.world.schema.deregister((*(i.id for i in instances), *registrations))
+    gone = (*(i.id for i in instances), *registrations)
+    await run.world.schema.deregister(gone, token=run.token)
 
 
 async def soak(run: Run, step: Soak) -> None:

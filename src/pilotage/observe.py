@@ -27,12 +27,15 @@ class World:
     store: Store
 
 
-async def observe(world: World) -> Observed:
-    """What is, now."""
+async def observe(world: World, *, token: int | None = None) -> Observed:
+    """What is, now. ``token``: with authority, as `pilotage.targets.base.Target.observe` has it.
+
+    The routes are asked last: once the hosts are fenced off, no earlier deployer changes them.
+    """
     state = await world.store.read()
     schema = await world.schema.view()
+    view = await world.target.observe(token=token)
     routes = await world.proxy.observe()
-    view = await world.target.observe()
     return Observed(
         state=state, hosts=view.hosts, instances=view.instances, routes=routes, schema=schema
     )

@@ -325,10 +325,10 @@ class TargetPort(Port):
         super().__init__(process, oracle.target)
         self._oracle = oracle
 
-    async def observe(self) -> TargetView:
+    async def observe(self, *, token: int | None = None) -> TargetView:
         """Hosts, as they were seen."""
         await self._process.point("target.observe")
-        view: TargetView = await self._inner.observe()
+        view: TargetView = await self._inner.observe(token=token)
         self._process.evidence.hosts = frozenset(h.name for h in view.hosts if h.reachable)
         await self._process.point("target.observe", after=True)
         return view

@@ -320,8 +320,10 @@ class ModelSchema:
         await self._step("schema.registered")
         return self._server.view().announced
 
-    async def deregister(self, instances: Iterable[str]) -> None:
+    async def deregister(self, instances: Iterable[str], *, token: int | None = None) -> None:
         """Delete registrations."""
+        if token is not None:
+            self._compare(token)
         for instance in instances:
             self._server.registered.pop(instance, None)
 

@@ -127,8 +127,17 @@ class Schema(Protocol):
         """
         ...
 
-    async def deregister(self, instances: Iterable[str]) -> None:
-        """Delete the registrations of instances that are known to have ended."""
+    async def deregister(self, instances: Iterable[str], *, token: int | None = None) -> None:
+        """Delete the registrations of instances that are known to have ended.
+
+        ``token``: of the deployer that ended them; another one may have started them anew since.
+        An instance that was refused, and a console, take their own back without one.
+
+        Raises
+        ------
+        LeaseLost
+            The schema has seen a higher token.
+        """
         ...
 
     async def open(self, versions: Iterable[str], *, token: int) -> None:

@@ -75,7 +75,7 @@ class NoSchema:
         """Nothing is applied."""
         return Applied()
 
-    async def deregister(self, instances: Iterable[str]) -> None:
+    async def deregister(self, instances: Iterable[str], *, token: int | None = None) -> None:
         """Nobody is registered."""
 
     async def open(self, versions: Iterable[str], *, token: int) -> None:

@@ -414,11 +414,13 @@ class SqlSchema:
                 raise
             await write()  # two wrote the same instance at once: the other's row is there now
 
-    async def deregister(self, instances: Iterable[str]) -> None:
+    async def deregister(self, instances: Iterable[str], *, token: int | None = None) -> None:
         """Delete registrations."""
         async with self._connections.use("look") as session:
             state = await self._state(session)
             async with session.transaction():
+                if token is not None:
+                    await state.compare(session, self._domain, token)
                 await state.deregister(session, instances)
 
     # -- under the lock --------------------------------------------------------------------------

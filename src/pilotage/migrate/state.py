@@ -109,13 +109,13 @@ class State:
 
     # -- the fence -----------------------------------------------------------------------------
 
-    async def fence(self, session: Session, domain: str, token: int) -> None:
-        """Raise the fence to ``token``; call it with the migration lock held.
+    async def compare(self, session: Session, domain: str, token: int) -> int | None:
+        """Compare ``token`` with the fence; returns what the fence is, None before the first.
 
         Raises
         ------
         LeaseLost
-            It is higher already.
+            It is higher.
         """
         rows = await session.query(
             f"SELECT token FROM {self._home}pilotage_fence WHERE stream = $1 AND domain = $2",
@@ -130,7 +130,18 @@ class State:
                 state="nothing more is touched from here",
                 next="pilotage status",
             )
-        if not rows:
+        return rows[0][0] if rows else None
+
+    async def fence(self, session: Session, domain: str, token: int) -> None:
+        """Raise the fence to ``token``; call it with the migration lock held.
+
+        Raises
+        ------
+        LeaseLost
+            It is higher already.
+        """
+        seen = await self.compare(session, domain, token)
+        if seen is None:
             await session.execute(
                 f"INSERT INTO {self._home}pilotage_fence (stream, domain, token)"
                 " VALUES ($1, $2, $3)",
@@ -138,7 +149,7 @@ class State:
                 domain,
                 token,
             )
-        elif rows[0][0] < token:
+        elif seen < token:
             await session.execute(
                 f"UPDATE {self._home}pilotage_fence SET token = $3"
                 " WHERE stream = $1 AND domain = $2",

@@ -82,10 +82,17 @@ class Target(Protocol):
         """A document kept at the target, for the Store of a service without a database."""
         ...
 
-    async def observe(self) -> TargetView:
+    async def observe(self, *, token: int | None = None) -> TargetView:
         """Ask every host. Never raises for a host that does not answer: it is ``reachable=False``.
 
-        Dead instances are listed (``Life.DEAD``) until they are stopped.
+        Dead instances are listed (``Life.DEAD``) until they are stopped. ``token``: observe with
+        authority: every host that answers first raises its fence to it, so what an earlier deployer
+        has not begun there by now, it never will.
+
+        Raises
+        ------
+        LeaseLost
+            A host has seen a higher token.
         """
         ...
 

@@ -133,7 +133,9 @@ class MemoryTarget:
     def add_host(self, name: str) -> None:
         """Put a host into the configuration; one that was there before has kept what it had."""
         if name not in self.hosts:
-            self.hosts[name] = self._removed.pop(name) if name in self._removed else MemoryHost(name)
+            self.hosts[name] = (
+                self._removed.pop(name) if name in self._removed else MemoryHost(name)
+            )
 
     def remove_host(self, name: str) -> None:
         """Take a host out of the configuration; what runs on it goes on running, unseen."""
@@ -203,8 +205,11 @@ class MemoryTarget:
         """The document for the Store."""
         return self._state
 
-    async def observe(self) -> TargetView:
+    async def observe(self, *, token: int | None = None) -> TargetView:
         """Every host; the records of those that answer."""
+        if token is not None:
+            for host in filter(self.answers, self.hosts):
+                self.admit(host, token)
         return TargetView(
             hosts=tuple(
                 Host(h.name, h.reachable, "" if h.reachable else "does not answer")
@@ -233,7 +238,9 @@ class MemoryTarget:
         if known is not None and known.alive:
             return known
         self._fetched(revision)
-        await self._pass(host, instance, gate)
+        record = await self._pass(host, instance, token=token, gate=gate)
+        if host.instances.get(instance.id) is not record:
+            raise self._taken_away(host, instance)
         if self.unstartable & {instance.id, instance.release}:
             host.instances.pop(instance.id, None)
             raise StartFailed(
@@ -274,8 +281,12 @@ class MemoryTarget:
             return host.ended[instance.id]
         if instance.id not in host.jobs:
             self._fetched(job.revision)
-            await self._pass(host, instance, gate)
-        if instance.id not in host.jobs:  # another caller may have been through the gate as well
+            await self._pass(host, instance, token=token, gate=gate)
+        if instance.id in host.ended and not job.interactive:  # another caller was faster
+            return host.ended[instance.id]
+        if instance.id not in host.jobs:
+            if instance.id not in host.instances:
+                raise self._taken_away(host, instance)
             self._launch(host, instance)
             host.jobs[instance.id] = asyncio.create_task(self._work(host, job, output))
         task = host.jobs[instance.id]
@@ -317,21 +328,39 @@ class MemoryTarget:
                 f"revision {revision} was not fetched", state="nothing was started", next="fetch it"
             )
 
-    async def _pass(self, host: MemoryHost, instance: Instance, gate: Gate) -> None:
-        """Record the instance, then await the gate; the record goes when the gate refuses.
+    async def _pass(
+        self, host: MemoryHost, instance: Instance, *, token: int | None, gate: Gate
+    ) -> Instance:
+        """Record the instance, await the gate, compare once more; else the record goes. Returns it.
 
         A launcher that is killed while it waits here can take nothing back: what it leaves is a
-        record with no process behind it, which is a dead one.
+        record with no process behind it, which is a dead one. And one that slept may find that
+        another deployer has been here: then the record is no longer its own.
         """
-        host.instances[instance.id] = replace(instance, life=Life.STARTING)
+        record = replace(instance, life=Life.STARTING)
+        host.instances[instance.id] = record
         try:
             await gate()
+            if token is not None:
+                self.admit(host.name, token)
         except (Exception, asyncio.CancelledError):
-            host.instances.pop(instance.id, None)
+            if host.instances.get(instance.id) is record:
+                del host.instances[instance.id]
             raise
         except BaseException:
-            self.kill(instance.id)
+            if host.instances.get(instance.id) is record:
+                self.kill(instance.id)
             raise
+        return record
+
+    @staticmethod
+    def _taken_away(host: MemoryHost, instance: Instance) -> StartFailed:
+        return StartFailed(
+            f"the record of {instance.id} was taken away while its gate was asked",
+            where=host.name,
+            state="it was not launched",
+            next="run the command again",
+        )
 
     def _launch(self, host: MemoryHost, instance: Instance) -> Instance:
         host.started += 1

@@ -102,6 +102,21 @@ def test_fresh_ends_with_the_first_registration_for_good(kit: Kit) -> None:
     assert asyncio.run(story()) == [True, False, False]
 
 
+def test_a_deployer_that_lost_its_lease_takes_no_registration_back(kit: Kit) -> None:
+    async def story() -> list[str]:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            await schema.register(registration())
+            await schema.claim(token=2)
+            with pytest.raises(LeaseLost):
+                await schema.deregister(["web-1"], token=1)
+            left = [row.instance for row in (await schema.view()).registered]
+            await schema.deregister(["web-1"], token=2)
+            return [*left, *(row.instance for row in (await schema.view()).registered)]
+
+    assert asyncio.run(story()) == ["web-1"]
+
+
 def test_a_registration_reads_back_as_it_was_written(kit: Kit) -> None:
     async def story() -> tuple[Registration, ...]:
         async with kit.schema() as schema:

@@ -30,6 +30,19 @@ async def dead(kit: Kit, id: str) -> Instance:
     return instance
 
 
+def test_observing_with_authority_shuts_earlier_deployers_out(kit):
+    async def story():
+        await kit.target.observe(token=5)
+        with pytest.raises(LeaseLost):
+            await kit.another().observe(token=4)
+        with pytest.raises(LeaseLost):
+            await kit.another().stop(instance_of(kit, "web-1"), token=4)
+        await kit.another().observe()
+        await kit.another().observe(token=5)
+
+    asyncio.run(story())
+
+
 def test_an_empty_target_has_its_hosts_and_no_instances(kit):
     async def story():
         view = await kit.target.observe()

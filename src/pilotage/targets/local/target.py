@@ -65,11 +65,14 @@ class LocalTarget:
     def _launcher(self) -> Launcher:
         return Launcher(self.service)
 
-    async def observe(self) -> TargetView:
+    async def observe(self, *, token: int | None = None) -> TargetView:
         """Read every record, and look whether its process lives."""
         name = self.service.host
         records = self._records
         try:
+            if token is not None:
+                async with self._fence.hold(token):
+                    pass  # from here on a lower one is refused
             instances = tuple(records.view(record) for record in records.all())
         except (TargetError, OSError) as error:
             # What cannot be read may be running: that is not 'nothing runs', it is 'unknown'.
