@@ -218,7 +218,9 @@ def lease_held(row: LeaseRow, now: float) -> LeaseHeld:
     """The error of a second deployer: who, since when, why, and doing what."""
     doing = f", now: {row.doing}" if row.doing else ""
     reason = f" ({row.reason})" if row.reason else ""
-    what = f"{row.owner} holds the deploy lock{reason}, since {max(0, now - row.since):.0f} s{doing}"
+    what = (
+        f"{row.owner} holds the deploy lock{reason}, since {max(0, now - row.since):.0f} s{doing}"
+    )
     if row.hold:
         return LeaseHeld(
             what,
