@@ -285,14 +285,14 @@ class SchemaPort(Port):
         await self._inner.intend(intents, token=token)
         evidence = self._process.evidence
         evidence.intended = {intent.ref for intent in intents}
-        evidence.hosts = evidence.sessions = None
+        evidence.hosts = evidence.sessions = evidence.shown = None
         await self._process.point("schema.intend", after=True)
 
     async def view(self) -> Any:
         """Sessions, as they were seen."""
         await self._process.point("schema.view")
         view = await self._inner.view()
-        self._process.evidence.sessions = view.sessions
+        self._process.evidence.shown = view.sessions
         await self._process.point("schema.view", after=True)
         return view
 
@@ -329,7 +329,9 @@ class TargetPort(Port):
         """Hosts, as they were seen."""
         await self._process.point("target.observe")
         view: TargetView = await self._inner.observe(token=token)
-        self._process.evidence.hosts = frozenset(h.name for h in view.hosts if h.reachable)
+        evidence = self._process.evidence
+        evidence.hosts = frozenset(h.name for h in view.hosts if h.reachable)
+        evidence.sessions = evidence.shown
         await self._process.point("target.observe", after=True)
         return view
 

@@ -44,11 +44,14 @@ class Evidence:
     """What a deployer saw when it last looked, after it closed the door.
 
     ``hosts``: those that answered; None when it has not looked since it wrote its intents.
+    ``shown``: the sessions of its last view, which become part of the look around when it has gone
+    on to the hosts.
     """
 
     intended: set[HalfRef] = field(default_factory=set)
     hosts: frozenset[str] | None = None
     sessions: tuple[Session, ...] | None = None
+    shown: tuple[Session, ...] | None = None
 
 
 class Oracle:
