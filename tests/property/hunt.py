@@ -60,9 +60,8 @@ def hunt(count: int, at: int = 0) -> Found | None:
     return None
 
 
-def at_every_point(example: Example, kinds: tuple[str, ...], arg: int = 0) -> Iterator[Example]:
+def at_every_point(example: Example, kind: str, arg: int = 0) -> Iterator[Example]:
     """The example, with one fault at each of its points in turn."""
     points = tell(replace(example, faults=())).points_told
     for gap in range(1, points + 1):
-        for kind in kinds:
-            yield replace(example, faults=(Fault(gap, kind, arg),))
+        yield replace(example, faults=(Fault(gap, kind, arg),))
