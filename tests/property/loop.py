@@ -14,8 +14,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+TURNS = 200_000
+"""How often tasks may take turns; a story has some thousand."""
+
+
 class Stuck(Exception):
-    """Every task waits for something that nobody will do."""
+    """Every task waits for something that nobody will do, or they go on without end."""
 
 
 class _NoSelector:
@@ -23,8 +27,12 @@ class _NoSelector:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None) -> list[object]:
+        self._turns += 1
+        if self._turns > TURNS:
+            raise Stuck("the tasks go on and on")
         if timeout is None:
             raise Stuck("no task can go on")
         self._loop.now += timeout

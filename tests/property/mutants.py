@@ -398,3 +398,14 @@ def schema_fence_ignored(stack: contextlib.ExitStack) -> None:
 def lease_never_claimed(stack: contextlib.ExitStack) -> None:
     """A deployer looks around without raising the fence of the schema first."""
     change(stack, ModelSchema, "claim", skipped)
+
+
+@mutant(story("rename", BACK, fault=Fault(8, "take_over", 2, "target.stop"), hosts=2))
+def registration_taken_back_without_the_lease(stack: contextlib.ExitStack) -> None:
+    """A deployer that slept takes back what its successor has registered since."""
+    right = ModelSchema.deregister
+
+    async def deregister(schema: ModelSchema, instances: Any, *, token: int | None = None) -> None:
+        await right(schema, instances)
+
+    change(stack, ModelSchema, "deregister", deregister)

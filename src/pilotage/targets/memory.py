@@ -187,7 +187,7 @@ class MemoryTarget:
         LeaseLost
             The host has seen a higher token.
         """
-        known = self.hosts[host]
+        known = self.hosts[host] if host in self.hosts else self._removed[host]
         if token < known.token:
             raise LeaseLost(
                 f"another deployer holds the lease: the host has seen token {known.token}, "
