@@ -176,25 +176,29 @@ async def contract(run: Run, step: Contract) -> str | None:
     A half that began before is only taken to its end. It was filled in and checked then, and may have
     dropped what kept old and new in step: a backfill now would write stale values over new ones.
     """
-    await close_door(run, step.refs)
-    proof = await prove_again(run, step.refs)
+    finished = (await run.world.schema.view()).applied.finished
+    refs = tuple(ref for ref in step.refs if ref.version not in finished)
+    if not refs:
+        return "applied already"
+    await close_door(run, refs)
+    proof = await prove_again(run, refs)
     if proof.blockers:
-        await open_door(run, step.refs)
+        await open_door(run, refs)
         if not step.optional:
-            raise blocked(proof, step.refs)
-        return hold_back(run, step.refs, proof.blockers)
+            raise blocked(proof, refs)
+        return hold_back(run, refs, proof.blockers)
     begun = await begun_before(run)
-    for index, ref in enumerate(step.refs):
+    for index, ref in enumerate(refs):
         migration = run.migration(ref.version)
         try:
             if ref.version not in begun:
                 await backfill_again(run, migration)
                 await verify(run, migration)
         except VerifyFailed as error:
-            await open_door(run, step.refs[index:])
+            await open_door(run, refs[index:])
             if not step.optional:
                 raise
-            return hold_back(run, step.refs[index:], (error.what,))
+            return hold_back(run, refs[index:], (error.what,))
         await run.world.schema.apply(
             migration, Half.CONTRACT, release=run.plan.release.id, token=run.token, emit=run.emit
         )
