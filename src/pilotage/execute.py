@@ -289,7 +289,7 @@ def start_gate(world: World, instance: Instance, release: Release) -> Gate:
             )
         )
         try:
-            judge(release, announced)
+            judge(release, announced, kind=instance.kind)
         except Misfit:
             await world.schema.deregister((instance.id,))
             raise

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
+from pilotage.errors import Misfit
 from pilotage.events import Emit
 from pilotage.migrate.migration import Migration
-from pilotage.model import Applied, Release, cannot_return, fits
+from pilotage.model import Applied, Kind, Release, cannot_return, fits, version_key
 from pilotage.observe import World
 from pilotage.plan.goal import Policy
 from pilotage.plan.plan import Plan
@@ -38,14 +39,27 @@ class Run:
         return found
 
 
-def judge(release: Release, announced: Applied) -> None:
-    """Raise `Misfit` when a release may not start on what is announced."""
+def judge(release: Release, announced: Applied, *, kind: Kind = Kind.TRAFFIC) -> None:
+    """Raise `Misfit` when a release may not start on what is announced.
+
+    An instance without requests writes nothing before the switch; one of another ``kind`` works as
+    soon as it runs, so it waits until a deploy has opened the data that older code cannot read.
+    """
     fit = fits(release.ships, announced)
     if not fit:
         raise misfit(release, fit.describe())
     stuck = cannot_return(release.ships, announced)
     if stuck:
         raise misfit(release, f"cannot read the data that {', '.join(stuck)} allowed to be written")
+    breaks_old = release.ships.breaks_old if release.ships else frozenset()
+    shut = sorted(breaks_old - announced.opened, key=version_key)
+    if shut and kind is not Kind.TRAFFIC:
+        raise Misfit(
+            f"a {kind} of release {release.id} could write what older code cannot read "
+            f"({', '.join(shut)}), and no deploy has come to its switch with it yet",
+            state="it was not started",
+            next="deploy the release first",
+        )
 
 
 async def together(actions: Iterable[Awaitable[None]]) -> None:

@@ -69,12 +69,12 @@ def mutant(witness: Example) -> Callable[[Patch], Patch]:
 
 def story(kind: str, *more: Op, fault: Fault | None = None, **other: Any) -> Example:
     """Two releases with one change between them, and what comes then."""
-    habits = other.pop("habits", HABITS[0])
+    habits, after = other.pop("habits", HABITS[0]), other.pop("after", None)
     return Example(
         writings=(Writing(0, kind, 0, habits),),
         releases=((1, 1), (2, 1)),
         ops=(NEXT, NEXT, *more),
-        faults=(fault,) if fault else (),
+        faults=tuple(f for f in (fault, after) if f),
         hosts=other.pop("hosts", 1),
         **other,
     )
@@ -346,6 +346,19 @@ def unverified_contract(stack: contextlib.ExitStack) -> None:
 def gate_judges_nothing(stack: contextlib.ExitStack) -> None:
     """Whatever registers may start."""
     change(stack, pilotage.execute, "judge", nothing)
+
+
+@mutant(
+    story("new_value", fault=Fault(5, "foreign", 1, "target.start"), after=Fault(1, "sicken", 1))
+)
+def workers_write_new_data_before_the_switch(stack: contextlib.ExitStack) -> None:
+    """A worker of the new release writes what old code cannot read, and old code may yet come back."""
+    right = pilotage.execute.judge
+
+    def judge(release: Any, announced: Applied, **named: object) -> None:
+        right(release, announced)
+
+    change(stack, pilotage.execute, "judge", judge)
 
 
 @mutant(RENAME)

@@ -54,12 +54,13 @@ def reconcile(
     steps: list[Step] = []
     if dead or ghosts:
         steps.append(Forget(dead, ghosts))
+    new_data = _new_data(observed, release)
+    opened: list[Step] = [Open(new_data)] if new_data else []
     if web:
-        steps += [EnsureProxy(), *_start(web, missing, release)]
-        new_data = _new_data(observed, release)
-        if new_data:
-            steps.append(Open(new_data))
+        steps += [EnsureProxy(), *_start(web, missing, release), *opened]
         steps += [Switch(release.id, web), Confirm(web)]
+    else:
+        steps += opened
     steps += _change_workers(workers, missing, old_workers, release, layout)
     if old_web:
         steps += [Drain(old_web, policy.drain), Stop(old_web)]
