@@ -235,6 +235,8 @@ class Oracle:
         uses = self.repository.by_id(release).code[table]
         keys = list(said)
         key = keys[self.checks % len(keys)]
+        if any(said[key].get(attr, 0) // LEVEL > use.level for attr, use in uses.items()):
+            return  # a row that this code cannot read is not one that it works on
         values = self._values(((a, u) for a, u in uses.items() if not u.once), table, mine)
         try:
             self.server.db.update(table, key, _encode(uses, values))
