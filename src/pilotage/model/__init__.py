@@ -4,7 +4,8 @@ Everything here is pure. `fits` is asked by the planner for every plan, by the e
 migration step, start and switch, by the start gate of every instance, and by whatever answers for an
 instance's readiness.
 
-``rule`` halves, and `fits` · ``parts`` releases, instances, routes · ``schema`` what the database says ·
+``rule`` halves, and `fits` · ``parts`` releases, instances, routes · ``sample`` what a release
+answered · ``schema`` what the database says ·
 ``state`` what the Store keeps · ``observed`` all of it at one moment.
 """
 
@@ -13,6 +14,7 @@ from pilotage.model.parts import (
     RELEASE_ID_LENGTH,
     SESSION_PREFIX,
     Endpoint,
+    Front,
     Host,
     Instance,
     Kind,
@@ -36,16 +38,19 @@ from pilotage.model.rule import (
     fits,
     version_key,
 )
+from pilotage.model.sample import Sample
 from pilotage.model.schema import HalfRow, Intent, Registration, SchemaView, Session, announced
-from pilotage.model.state import DeployState, HistoryEntry, LeaseRow, Spec
+from pilotage.model.state import Closure, DeployState, HistoryEntry, LeaseRow, Spec
 
 __all__ = [
     "RELEASE_ID_LENGTH",
     "SESSION_PREFIX",
     "Applied",
+    "Closure",
     "DeployState",
     "Endpoint",
     "Fit",
+    "Front",
     "Half",
     "HalfRef",
     "HalfRow",
@@ -61,6 +66,7 @@ __all__ = [
     "Release",
     "Role",
     "Route",
+    "Sample",
     "SchemaView",
     "Session",
     "Ships",

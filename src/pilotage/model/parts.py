@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -157,25 +157,70 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Front:
+    """What the edge does with new requests instead of passing them on.
+
+    ``maintenance`` answers each with ``status`` and ``body``; ``pause`` holds each until the edge
+    opens again, for at most ``limit`` seconds. ``retry_after``: seconds, for the header of that name.
+    """
+
+    mode: str  # maintenance | pause
+    body: str = ""
+    content_type: str = "text/html; charset=utf-8"
+    status: int = 503
+    retry_after: int | None = None
+    limit: float = 30.0
+
+    def to_json(self) -> dict[str, Any]:
+        """An object."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """What one host's proxy does: ``active`` endpoints get new requests, ``draining`` ones do not."""
+    """What one host's proxy does.
+
+    ``active`` endpoints get new requests, ``draining`` ones do not. ``trial`` endpoints, of a release
+    that is on trial, get the ``share`` (0…1) of the new requests; ``active`` ones get the rest.
+    ``front`` set: no new request reaches any of them, whatever the rest says.
+    """
 
     active: tuple[Endpoint, ...] = ()
     draining: tuple[Endpoint, ...] = ()
+    trial: tuple[Endpoint, ...] = ()
+    share: float = 0.0
+    front: Front | None = None
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All of them."""
+        return (*self.active, *self.trial, *self.draining)
 
     def to_json(self) -> dict[str, Any]:
         """An object."""
         return {
             "active": [endpoint.to_json() for endpoint in self.active],
             "draining": [endpoint.to_json() for endpoint in self.draining],
+            "trial": [endpoint.to_json() for endpoint in self.trial],
+            "share": self.share,
+            "front": self.front.to_json() if self.front else None,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
+        front = data.get("front")
         return cls(
             active=tuple(Endpoint(**endpoint) for endpoint in data.get("active", ())),
             draining=tuple(Endpoint(**endpoint) for endpoint in data.get("draining", ())),
+            trial=tuple(Endpoint(**endpoint) for endpoint in data.get("trial", ())),
+            share=data.get("share", 0.0),
+            front=Front.from_json(front) if front else None,
         )
 
 

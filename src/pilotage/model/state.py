@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from pilotage.model.parts import Release
+from pilotage.model.parts import Front, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Spec:
 
     ``from_`` is the release that served when this began (None on the first deploy).
     ``aborted_reason`` set: the wanted release is ``from_`` again, and ``to`` is taken up only with
-    ``again``.
+    ``again``. ``downtime``: everything is stopped before the schema changes.
     """
 
     to: str
@@ -27,6 +27,7 @@ class Spec:
     verified_at: float | None = None
     finished_at: float | None = None
     aborted_reason: str | None = None
+    downtime: bool = False
 
     @property
     def wanted(self) -> str | None:
@@ -45,6 +46,7 @@ class Spec:
             "verified_at": self.verified_at,
             "finished_at": self.finished_at,
             "aborted_reason": self.aborted_reason,
+            "downtime": self.downtime,
         }
 
     @classmethod
@@ -124,11 +126,40 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Closure:
+    """Who closed the edges, since when (Unix time), and what they do instead of passing requests on.
+
+    ``by`` is ``person`` (a deploy leaves it alone) or ``deploy`` (one with downtime, which opens them
+    again at its end).
+    """
+
+    front: Front
+    by: str  # person | deploy
+    who: str = ""
+    since: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """An object."""
+        return {
+            "front": self.front.to_json(),
+            "by": self.by,
+            "who": self.who,
+            "since": self.since,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "front": Front.from_json(data["front"])})
+
+
+@dataclass(frozen=True, slots=True)
 class DeployState:
     """Everything that the Store keeps for a service: one small document, swapped whole.
 
     ``token`` is the highest lease token ever given. ``hosts`` is the inventory: every host on which
-    an instance was ever started, until a person forgets it.
+    an instance was ever started, until a person forgets it. ``closure``: what the edges of all hosts do
+    instead of passing requests on, also on a host that is new.
     """
 
     token: int = 0
@@ -137,6 +168,7 @@ class DeployState:
     releases: tuple[Release, ...] = ()
     hosts: tuple[str, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+    closure: Closure | None = None
 
     def release(self, id: str | None) -> Release | None:
         """The recorded release with this id."""
@@ -156,12 +188,13 @@ class DeployState:
             "releases": [release.to_json() for release in self.releases],
             "hosts": list(self.hosts),
             "history": [entry.to_json() for entry in self.history],
+            "closure": self.closure.to_json() if self.closure else None,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; an empty object is the state before anything happened."""
-        lease, spec = data.get("lease"), data.get("spec")
+        lease, spec, closure = data.get("lease"), data.get("spec"), data.get("closure")
         return cls(
             token=data.get("token", 0),
             lease=LeaseRow(**lease) if lease else None,
@@ -169,4 +202,5 @@ class DeployState:
             releases=tuple(Release.from_json(r) for r in data.get("releases", ())),
             hosts=tuple(data.get("hosts", ())),
             history=tuple(HistoryEntry.from_json(h) for h in data.get("history", ())),
+            closure=Closure.from_json(closure) if closure else None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from pilotage.model import Endpoint, Route
+from pilotage.model import Endpoint, Route, Sample
 
 
 class Proxy(Protocol):
@@ -35,6 +35,14 @@ class Proxy(Protocol):
             has the proxy's own words. When even that is not certain, the error says so.
         LeaseLost
             The host has seen a higher token.
+        """
+        ...
+
+    async def measure(self, release: str) -> Mapping[str, Sample]:
+        """What the endpoints of a release answered so far, on each host that answers.
+
+        The counts only ever grow while a route of the host names the release; a host on which none
+        does (or did, since its proxy started) has an empty sample.
         """
         ...
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from pilotage.errors import LeaseLost, ProxyError
-from pilotage.model import Endpoint, Route
+from pilotage.model import Endpoint, Route, Sample
 
 
 class MemoryProxy:
@@ -27,6 +27,7 @@ class MemoryProxy:
 
     ``rejecting``: hosts that refuse every route and keep the old one. ``mute``: hosts that put a
     route in force and do not confirm it. ``in_flight``: requests by instance id, for `drain`.
+    ``answered``: what a release answered, by host and release; a test adds to it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class MemoryProxy:
         self.rejecting: set[str] = set()
         self.mute: set[str] = set()
         self.in_flight: dict[str, int] = {}
+        self.answered: dict[tuple[str, str], Sample] = {}
         self._tokens: dict[str, int] = {}
         self._reachable = reachable or (lambda host: True)
         self._admit = admit or self._own_fence
@@ -78,6 +80,14 @@ class MemoryProxy:
                 next="run the command again",
             )
         return asyncio.get_running_loop().time()
+
+    async def measure(self, release: str) -> Mapping[str, Sample]:
+        """What the test says that the release answered."""
+        return {
+            host: self.answered.get((host, release), Sample())
+            for host in self.hosts
+            if self._reachable(host)
+        }
 
     async def drain(self, host: str, endpoints: tuple[Endpoint, ...], *, limit: float) -> int:
         """What is in flight at these endpoints; nothing here goes away by waiting."""
