@@ -1,6 +1,6 @@
 """Random histories under random faults: what must hold, holds at every await, and the end is the wanted one.
 
-``PILOTAGE_EXAMPLES`` sets how many examples are told in all (1,000), in shards that
+``PILOTAGE_EXAMPLES`` sets how many examples are told in all (1,000; in CI 10,000), in shards that
 pytest-xdist spreads over the cores. Each shard has a seed of its own, so a run is the same everywhere;
 ``PILOTAGE_SEED`` moves all of them. With 10,000 or more, the faults that are tried at every point of a
 story are tried at every one; with fewer at every seventh.
@@ -20,7 +20,7 @@ from .repository import HABITS, Writing
 from .story import Example, Op, tell
 
 SHARDS = 8
-EXAMPLES = int(os.environ.get("PILOTAGE_EXAMPLES") or "1000")
+EXAMPLES = int(os.environ.get("PILOTAGE_EXAMPLES") or ("10000" if os.environ.get("CI") else "1000"))
 STRIDE = 1 if EXAMPLES >= 10_000 else 7
 SEED = int(os.environ.get("PILOTAGE_SEED", "0"))
 
