@@ -191,6 +191,7 @@ class Process:
         self.name = name
         self.dead = False
         self.outcome = ""
+        self.token = 0
         self.task: asyncio.Task[Any] | None = None
         self.evidence = Evidence()
         self.overlap: Callable[[str], bool] = lambda role: True
@@ -288,6 +289,13 @@ class SchemaPort(Port):
         evidence.hosts = evidence.sessions = evidence.shown = None
         await self._process.point("schema.intend", after=True)
 
+    async def claim(self, *, token: int) -> None:
+        """From here on the process acts with this token."""
+        await self._process.point("schema.claim")
+        await self._inner.claim(token=token)
+        self._process.token = token
+        await self._process.point("schema.claim", after=True)
+
     async def view(self) -> Any:
         """Sessions, as they were seen."""
         await self._process.point("schema.view")
@@ -311,6 +319,7 @@ class ProxyPort(Port):
         await self._process.point("proxy.apply")
         before = self._oracle.proxy.routes.get(host, Route())
         moment: float = await self._inner.apply(host, route, token=token)
+        self._oracle.acted(host, token, "a route changed")
         self._oracle.routed(host, before, route)
         await self._process.point("proxy.apply", after=True)
         return moment
@@ -332,6 +341,7 @@ class TargetPort(Port):
         evidence = self._process.evidence
         evidence.hosts = frozenset(h.name for h in view.hosts if h.reachable)
         evidence.sessions = evidence.shown
+        self._oracle.looked(evidence.hosts, self._process.token)
         await self._process.point("target.observe", after=True)
         return view
 
@@ -342,6 +352,7 @@ class TargetPort(Port):
 
         async def passed() -> None:
             nonlocal launched
+            self._oracle.acted(instance.host, token, f"{instance.id} was recorded")
             self._oracle.recorded(instance)
             self._oracle.inventory.add(instance.host)
             await gate()
@@ -380,6 +391,7 @@ class TargetPort(Port):
         await self._process.point("target.stop")
         truth = self._oracle.target.find(instance.id)
         killed: bool = await self._inner.stop(instance, token=token)
+        self._oracle.acted(instance.host, token, f"{instance.id} was stopped")
         if truth is not None and truth.life is Life.RUNNING:
             self._oracle.stopped(instance, overlap=self._process.overlap(instance.role))
         await self._process.point("target.stop", after=True)

@@ -401,6 +401,19 @@ def host_fence_ignored(stack: contextlib.ExitStack) -> None:
     change(stack, MemoryTarget, "admit", nothing)
 
 
+@mutant(
+    story("rename", BACK, fault=Fault(3, "take_over", 2, "proxy.apply"), after=Fault(20, "sleep"))
+)
+def hosts_not_fenced_off(stack: contextlib.ExitStack) -> None:
+    """Whoever takes over looks at the hosts, and what the one before had in flight there comes after."""
+    right = pilotage.deploy.observe
+
+    async def observe(world: Any, *, token: int | None = None) -> Observed:
+        return await right(world)
+
+    change(stack, pilotage.deploy, "observe", observe)
+
+
 @mutant(story("rename", CONTRACT, BACK, fault=Fault(7, "take_over", 3, "schema.apply")))
 def schema_fence_ignored(stack: contextlib.ExitStack) -> None:
     """The schema does what a deployer says that slept through its lease."""

@@ -71,6 +71,7 @@ class Oracle:
         self._ledger: dict[str, dict[int, dict[str, int]]] = {}
         self._columns = _columns(repository)
         self._born: dict[str, int] = {}
+        self._looked: dict[str, int] = {}
         self._levels: dict[tuple[str, str, int], int] = {}
         self._checked: set[str] = set()
         self._signature: object = None
@@ -304,6 +305,17 @@ class Oracle:
         self.audit(f"after {change.version} was taken back")
 
     # -- instances and traffic ------------------------------------------------------------------
+
+    def looked(self, hosts: Iterable[str], token: int) -> None:
+        """A deployer has looked around at these hosts with authority."""
+        for host in hosts:
+            self._looked[host] = max(token, self._looked.get(host, 0))
+
+    def acted(self, host: str, token: int | None, what: str) -> None:
+        """A deployer did something at a host: nothing of an earlier one is in flight after a look."""
+        seen = self._looked.get(host, 0)
+        if token is not None and token < seen:
+            raise Violation(f"{what} on {host} with token {token}, after the look of {seen}")
 
     def recorded(self, instance: Instance) -> None:
         """An instance is recorded on its host."""
