@@ -91,7 +91,8 @@ def evidence(observed: Observed) -> tuple[str, ...]:
     """What the proof can rest on here, and which evidence is missing.
 
     Database sessions count only with a positive control: the running releases' own sessions must
-    have been seen by name. Else a pooler or a driver may hide the old ones just as well.
+    have been seen by name. Else a pooler or a driver may hide the old ones just as well. Our own
+    sessions in an instance are no such control: they are not made by the application's driver.
     """
     hosts = [host.name for host in observed.hosts if host.reachable]
     lines = [f"instances: listed on {', '.join(hosts) or 'no host'}, and registered in the schema"]
@@ -101,7 +102,7 @@ def evidence(observed: Observed) -> tuple[str, ...]:
         )
         return tuple(lines)
     running = {i.release for i in observed.alive if i.kind in ("traffic", "worker")}
-    seen = {session.release for session in observed.schema.sessions}
+    seen = {session.release for session in observed.schema.sessions if not session.witness}
     unseen = running - seen
     if not running:
         lines.append("sessions: instances only; nothing runs whose sessions could be recognised")

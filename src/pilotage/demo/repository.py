@@ -135,8 +135,8 @@ def build(path: Path, *, port: int) -> Repository:
 
     repository.substitute(
         "shop/web.py",
-        'return PlainTextResponse("up\\n", headers=RELEASE)',
-        'return PlainTextResponse("the stock room is locked\\n", 500, headers=RELEASE)',
+        'return Response(answer.body, answer.status, RELEASE, "application/json")',
+        'return Response("the stock room is locked\\n", 500, RELEASE)',
     )
     repository.commit("v5-unhealthy", "Check the stock room at start")
     repository.git("reset", "--quiet", "--hard", "v4")

@@ -14,6 +14,9 @@ from pilotage.model.rule import Ships
 _HEX = re.compile(r"[0-9a-f]{12,}")
 RELEASE_ID_LENGTH = 12
 SESSION_PREFIX = "plt-"
+WITNESSES = ("readiness", "entrypoint")
+"""Sessions that pilotage itself opens in an instance: they show that its process is there, and nothing
+of whether the application's own driver names its sessions."""
 _SESSION = re.compile(rf"{SESSION_PREFIX}([0-9a-f]{{{RELEASE_ID_LENGTH}}})(?![0-9a-f])")
 
 
@@ -24,9 +27,12 @@ def release_id(revision: str) -> str:
     return hashlib.sha256(revision.encode()).hexdigest()[:RELEASE_ID_LENGTH]
 
 
-def session_name(release: str) -> str:
-    """The ``application_name`` that the database sessions of a release carry (16 bytes)."""
-    return SESSION_PREFIX + release
+def session_name(release: str, witness: str = "") -> str:
+    """The ``application_name`` that the database sessions of a release carry (16 bytes).
+
+    ``witness``: what of pilotage's opened the session in the release's process (`WITNESSES`).
+    """
+    return f"{SESSION_PREFIX}{release}:{witness}" if witness else SESSION_PREFIX + release
 
 
 def session_release(application_name: str) -> str | None:

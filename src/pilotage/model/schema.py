@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pilotage.model.parts import Kind, session_release
+from pilotage.model.parts import WITNESSES, Kind, session_name, session_release
 from pilotage.model.rule import Applied, Half, HalfRef, Ships
 
 
@@ -64,6 +64,12 @@ class Session:
     def release(self) -> str | None:
         """The release id that the name carries, if it does."""
         return session_release(self.application_name)
+
+    @property
+    def witness(self) -> bool:
+        """Whether it is pilotage's own session in an instance, not one of the application's."""
+        name = self.application_name
+        return any(name == session_name(self.release or "", w) for w in WITNESSES)
 
 
 @dataclass(frozen=True, slots=True)
