@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from pilotage.edges import reminder
 from pilotage.errors import (
     LeaseLost,
     Misfit,
@@ -34,6 +35,7 @@ from pilotage.plan import (
     plan_rollback,
 )
 from pilotage.run import Run
+from pilotage.standstill import stands
 from pilotage.steps import Check, Confirm, Finish, Start, Switch
 from pilotage.store import Claim, Lease, hold
 from pilotage.targets.base import Job, OnOutput
@@ -52,11 +54,15 @@ async def deploy(
     *,
     again: bool = False,
     expect: str | None = None,
+    downtime: bool = False,
+    live_on_failure: bool = False,
 ) -> Plan:
     """Bring the service and its schema to the release of ``goal``; returns the plan that was run.
 
     ``again``: take up a release that was aborted before. ``expect``: the fingerprint of the plan
-    that a person has read; any other plan is refused.
+    that a person has read; any other plan is refused. ``downtime``: close the edges and stop
+    everything first. When such a deploy fails the edges stay closed; ``live_on_failure``: unless the
+    release before can be brought back.
 
     Raises
     ------
@@ -67,9 +73,11 @@ async def deploy(
     """
 
     def plan(observed: Observed, now: float) -> Plan:
-        return plan_deploy(observed, goal, now=now, again=again)
+        return plan_deploy(observed, goal, now=now, again=again, downtime=downtime)
 
-    done = await _under_lease(world, goal, claim, emit, plan, expect=expect)
+    done = await _under_lease(
+        world, goal, claim, emit, plan, expect=expect, live_on_failure=live_on_failure
+    )
     if done.verb == "return":
         raise Refused(
             f"release {done.spec.to} was aborted before: {done.spec.aborted_reason}",
@@ -145,6 +153,7 @@ async def _under_lease(
     planner: Planner,
     *,
     expect: str | None,
+    live_on_failure: bool = False,
 ) -> Plan:
     """Lease, look, plan, refuse or run."""
     await world.schema.prepare()
@@ -162,9 +171,12 @@ async def _under_lease(
             raise plan.refusals[0]
         run = Run(world, plan, goal.policy, lease, emit)
         if plan.steps:
-            await _recorded(run, goal, claim)
+            await _recorded(run, goal, claim, live_on_failure=live_on_failure)
         else:
             emit(Note(text="nothing to do: what is, is what is wanted"))
+        closure = (await world.store.read()).closure
+        if closure is not None:
+            emit(Note(text=reminder(closure), level="warning"))
     return plan
 
 
@@ -193,7 +205,7 @@ async def look(world: World, lease: Lease) -> Observed:
     return observed
 
 
-async def _recorded(run: Run, goal: Goal, claim: Claim) -> None:
+async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool) -> None:
     """Run a plan between the first and the last line of its entry in the history."""
     began = time.monotonic()
     entry = await _begin(run, goal, claim)
@@ -206,7 +218,7 @@ async def _recorded(run: Run, goal: Goal, claim: Claim) -> None:
 
     outcome, detail, ours = "done", "", True
     try:
-        await _carry_out(replace(run, emit=emit), goal)
+        await _carry_out(replace(run, emit=emit), goal, live_on_failure=live_on_failure)
         if run.plan.verb == "return":
             outcome, detail = "aborted", run.plan.spec.aborted_reason or ""
     except LeaseLost as error:
@@ -226,14 +238,23 @@ async def _recorded(run: Run, goal: Goal, claim: Claim) -> None:
             await asyncio.shield(_end(run, entry, outcome, detail, skew))
 
 
-async def _carry_out(run: Run, goal: Goal) -> None:
-    """Execute; when the new release is at fault before anything old was stopped, go back."""
+async def _carry_out(run: Run, goal: Goal, *, live_on_failure: bool) -> None:
+    """Execute; when the new release is at fault before anything old was stopped, go back.
+
+    Once the edges are closed for a deploy with downtime they stay so, whatever fails: going back is
+    then no way to where everything was, and only done when it was asked for.
+    """
     try:
         await execute(run)
     except StepError as failed:
         error = failed.error
         at_fault = isinstance(failed.step, (Start, Check, Switch, Confirm))
-        if at_fault and isinstance(error, (TargetError, ProxyError, Misfit)):
+        if run.plan.downtime and not isinstance(error, LeaseLost) and await _is_closed(run):
+            spec = run.plan.spec
+            if live_on_failure and run.plan.verb == "deploy" and spec.from_ not in (None, spec.to):
+                await _go_back(run, goal, error)
+            await _tell_standstill(run, error)
+        elif at_fault and isinstance(error, (TargetError, ProxyError, Misfit)):
             await _go_back(run, goal, error)
         else:
             await _tell_state(run, error)
@@ -249,6 +270,30 @@ async def _tell_state(run: Run, error: PilotageError) -> None:
         return
     serves = f"release {serving} serves" if serving else "nothing serves yet"
     error.state = f"{error.state}; {serves}" if error.state else serves
+
+
+async def _is_closed(run: Run) -> bool:
+    try:
+        return (await run.world.store.read()).closure is not None
+    except PilotageError:
+        return True
+
+
+async def _tell_standstill(run: Run, error: PilotageError) -> None:
+    """Say exactly where a deploy with downtime stands, when that can be asked."""
+    aborted = False
+    try:
+        observed = await observe(run.world)
+        where = stands(observed, run.plan)
+        aborted = observed.state.spec is not None and bool(observed.state.spec.aborted_reason)
+    except PilotageError as second:
+        where = f"the edges are closed; where it stands could not be asked: {second.what}"
+    error.state = f"{error.state}; {where}" if error.state else where
+    back = run.plan.spec.from_ if run.plan.verb == "deploy" else None
+    way_back = f", or go back with `pilotage rollback {back}`" if back else ""
+    if not aborted:
+        mend = error.next or "mend it"
+        error.next = f"{mend}; then run the command again, it goes on from here{way_back}"
 
 
 async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:

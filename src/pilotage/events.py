@@ -189,6 +189,22 @@ class Switched(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EdgesClosed(Event):
+    """The edges answer (``maintenance``) or hold (``pause``) new requests; each host confirmed it."""
+
+    mode: str
+    by: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgesOpened(Event):
+    """The edges pass new requests on again; each host confirmed it."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drained(Event):
     """No request is in flight at the old instances, or the limit was reached (``left`` > 0)."""
 

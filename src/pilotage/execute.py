@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from pilotage.edges import close_edges, open_edges, shut
 from pilotage.errors import Misfit, PilotageError, VerifyFailed
 from pilotage.events import (
     ContractHeld,
@@ -42,6 +43,7 @@ from pilotage.steps import (
     AwaitReplicas,
     Backfill,
     Check,
+    CloseEdges,
     Confirm,
     Contract,
     Drain,
@@ -50,6 +52,7 @@ from pilotage.steps import (
     Finish,
     Forget,
     Open,
+    OpenEdges,
     Soak,
     Start,
     Step,
@@ -95,6 +98,11 @@ async def perform(run: Run, step: Step) -> str | None:
             await run.world.target.fetch(revision)
         case EnsureProxy():
             await run.world.proxy.ensure(token=run.token)
+            await shut(run.world, token=run.token)
+        case CloseEdges():
+            return await close_edges(run, step)
+        case OpenEdges():
+            return await open_edges(run, step)
         case ApplyHalf(ref=ref, fresh=fresh):
             await expand_half(run, ref, fresh=fresh)
         case Backfill(version=version):
@@ -180,6 +188,9 @@ async def contract(run: Run, step: Contract) -> str | None:
     refs = tuple(ref for ref in step.refs if ref.version not in finished)
     if not refs:
         return "applied already"
+    overtaken = [ref for ref in earlier_contracts(run, step) if ref.version not in finished]
+    if overtaken and step.optional:
+        return hold_back(run, refs, (f"{join_refs(overtaken)}, which comes before it, is held",))
     await close_door(run, refs)
     proof = await prove_again(run, refs)
     if proof.blockers:
@@ -203,6 +214,12 @@ async def contract(run: Run, step: Contract) -> str | None:
             migration, Half.CONTRACT, release=run.plan.release.id, token=run.token, emit=run.emit
         )
     return None
+
+
+def earlier_contracts(run: Run, step: Contract) -> list[HalfRef]:
+    """The halves of the plan's contract steps before this one: a held one is not overtaken."""
+    steps = run.plan.steps[: run.plan.steps.index(step)]
+    return [ref for before in steps if isinstance(before, Contract) for ref in before.refs]
 
 
 async def close_door(run: Run, refs: tuple[HalfRef, ...]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pilotage.model import Half, HalfRef, Instance
+from pilotage.model import Front, Half, HalfRef, Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Instance):
         return value.id
+    if isinstance(value, Front):
+        return value.to_json()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -53,10 +55,38 @@ class Fetch(Step):
 
 @dataclass(frozen=True, slots=True)
 class EnsureProxy(Step):
-    """Have a proxy running on every host."""
+    """Have a proxy running on every host, with the front that the deploy state wants."""
 
     def describe(self) -> str:
         return "make sure that the proxy runs"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEdges(Step):
+    """Let the edge of every host answer new requests itself; what is in flight goes on.
+
+    ``front``: what it does then. ``person``: who has closed the edges already, whose front stays.
+    """
+
+    hosts: tuple[str, ...]
+    front: Front
+    person: str = ""
+
+    def describe(self) -> str:
+        hosts = ", ".join(self.hosts)
+        if self.person:
+            return f"MAINTENANCE on {hosts}: {self.person} closed the edges, and they stay so"
+        return f"MAINTENANCE on {hosts}: new requests are answered with {self.front.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEdges(Step):
+    """Take away the front of a deploy with downtime, once an instance of every host is healthy."""
+
+    hosts: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"LIVE on {', '.join(self.hosts)}: the maintenance ends"
 
 
 @dataclass(frozen=True, slots=True)

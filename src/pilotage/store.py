@@ -168,6 +168,11 @@ class Lease:
         self._claim = claim
         self.token = token
 
+    @property
+    def owner(self) -> str:
+        """Who took it."""
+        return self._claim.owner
+
     async def renew(self, doing: str | None = None) -> None:
         """Push the expiry out, and say what is being done. Raises `LeaseLost` when it is too late."""
         now = await self._store.now()

@@ -1,10 +1,16 @@
-"""Who gets new requests: the switch, the way back from one that failed, and the draining after it."""
+"""Who gets new requests: the switch, the way back from one that failed, and the draining after it.
+
+Every route that comes into force here has the front that the deploy state wants (`pilotage.edges`): a
+switch moves the requests behind it, and never opens an edge that is closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
+from pilotage.edges import wanted_front
 from pilotage.errors import ProxyError, Unhealthy
 from pilotage.events import Drained, Note, Switched
 from pilotage.model import Endpoint, Instance, Route
@@ -63,8 +69,9 @@ async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Rou
 
     A route that is in force already is not applied again. Returns when each host confirmed.
     """
-    proxy = run.world.proxy
-    changes = {host: route for host, route in routes.items() if before.get(host) != route}
+    proxy, front = run.world.proxy, await wanted_front(run.world)
+    fronted = {host: replace(route, front=front) for host, route in routes.items()}
+    changes = {host: route for host, route in fronted.items() if before.get(host) != route}
     results = await asyncio.gather(
         *(proxy.apply(host, route, token=run.token) for host, route in changes.items()),
         return_exceptions=True,
@@ -81,8 +88,9 @@ async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Rou
 async def restore_routes(run: Run, before: dict[str, Route]) -> str:
     """Put the old routes back where they are not in force; says where that is not certain."""
     unsure = []
-    now = await run.world.proxy.observe()
-    for host, route in before.items():
+    now, front = await run.world.proxy.observe(), await wanted_front(run.world)
+    for host, old in before.items():
+        route = replace(old, front=front or old.front)
         if now.get(host, Route()) == route:
             continue
         try:
@@ -95,23 +103,29 @@ async def restore_routes(run: Run, before: dict[str, Route]) -> str:
 
 
 async def drain(run: Run, instances: tuple[Instance, ...], limit: float) -> str | None:
-    """Wait for requests in flight at old instances, then take them out of the route."""
-    routes = await run.world.proxy.observe()
+    """Send old instances no new request, wait for those in flight, then take them out of the route."""
+    routes, wanted = await run.world.proxy.observe(), await wanted_front(run.world)
     ids = {instance.id for instance in instances}
     left_over: list[str] = []
 
     async def one(host: str, route: Route) -> None:
-        draining = tuple(e for e in route.draining if e.instance in ids)
+        front = wanted or route.front  # nobody looked who would answer, were it opened here
+        every = (*route.active, *route.draining)
+        draining = tuple(e for e in every if e.instance in ids)
         active = tuple(e for e in route.active if e.instance not in ids)
+        keep = tuple(e for e in route.draining if e.instance not in ids)
+        if active != route.active:
+            shut = replace(route, active=active, draining=(*keep, *draining), front=front)
+            await run.world.proxy.apply(host, shut, token=run.token)
         if draining:
             began = time.monotonic()
             left = await run.world.proxy.drain(host, draining, limit=limit)
             run.emit(Drained(host=host, seconds=time.monotonic() - began, left=left))
             if left:
                 left_over.append(f"{left} request(s) still in flight on {host} after {limit:g} s")
-        keep = tuple(e for e in route.draining if e.instance not in ids)
-        if (active, keep) != (route.active, route.draining):
-            await run.world.proxy.apply(host, Route(active, keep), token=run.token)
+        if draining:
+            without = replace(route, active=active, draining=keep, front=front)
+            await run.world.proxy.apply(host, without, token=run.token)
 
     await together(one(host, route) for host, route in routes.items())
     for line in left_over:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pilotage.model.parts import Host, Instance, Route
+from pilotage.model.parts import Front, Host, Instance, Route
 from pilotage.model.rule import Ships
 from pilotage.model.schema import SchemaView
 from pilotage.model.state import DeployState
@@ -51,6 +51,21 @@ class Observed:
             if r.host not in answering
         )
         return seen + unseen
+
+    @property
+    def front(self) -> Front | None:
+        """What every edge should do instead of passing requests on, by the state."""
+        return self.state.closure.front if self.state.closure else None
+
+    @property
+    def astray(self) -> tuple[str, ...]:
+        """Hosts that answer and whose edge does something else than the state wants."""
+        return tuple(host for host, route in self.routes.items() if route.front != self.front)
+
+    @property
+    def closed_by_deploy(self) -> bool:
+        """Whether a deploy with downtime has closed the edges and not opened them again."""
+        return self.state.closure is not None and self.state.closure.by == "deploy"
 
     def ships(self, release: str) -> Ships | None:
         """What a release ships, by its record, else by what one of its instances registered."""

@@ -130,13 +130,14 @@ class Closure:
     """Who closed the edges, since when (Unix time), and what they do instead of passing requests on.
 
     ``by`` is ``person`` (a deploy leaves it alone) or ``deploy`` (one with downtime, which opens them
-    again at its end).
+    again at its end). ``message``: what a person said, for whoever looks.
     """
 
     front: Front
     by: str  # person | deploy
     who: str = ""
     since: float = 0.0
+    message: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """An object."""
@@ -145,6 +146,7 @@ class Closure:
             "by": self.by,
             "who": self.who,
             "since": self.since,
+            "message": self.message,
         }
 
     @classmethod

@@ -19,7 +19,8 @@ class Plan:
 
     ``spec`` is the row that is written before the first step. ``refusals``: the plan may not run.
     ``held``: contract halves that stay pending. ``point_of_no_return``: the index of the first step
-    after which the release before cannot be rolled back to, or None.
+    after which the release before cannot be rolled back to, or None. ``downtime``: the edges are closed
+    while it runs, and stay closed when it fails.
     """
 
     verb: str
@@ -31,6 +32,7 @@ class Plan:
     held: tuple[HalfRef, ...] = ()
     evidence: tuple[str, ...] = ()
     point_of_no_return: int | None = None
+    downtime: bool = False
     migrations: Migrations = field(default_factory=Migrations)
 
     @property
@@ -55,5 +57,6 @@ class Plan:
             "held": [str(ref) for ref in self.held],
             "evidence": list(self.evidence),
             "point_of_no_return": self.point_of_no_return,
+            "downtime": self.downtime,
             "fingerprint": self.fingerprint,
         }

@@ -12,6 +12,7 @@ from pilotage.steps import (
     Finish,
     Forget,
     Open,
+    OpenEdges,
     Start,
     Step,
     Stop,
@@ -38,7 +39,8 @@ def reconcile(
 ) -> tuple[Step, ...]:
     """Steps after which exactly the wanted instances of ``release`` run, and have the traffic.
 
-    Empty when that is so already, and recorded. ``any_config``: an instance of the release counts
+    Empty when that is so already, and recorded. Edges that a deploy has closed are opened at the end; a
+    person's closure stays. ``any_config``: an instance of the release counts
     whatever configuration it was started with (on the way back, nothing is restarted without need).
     """
     own = own_instances(observed, layout)
@@ -48,8 +50,14 @@ def reconcile(
     dead, ghosts = _dead(observed, layout), _ghosts(observed)
     web, workers = of_kind(wanted, Kind.TRAFFIC), of_kind(wanted, Kind.WORKER)
     old_web, old_workers = of_kind(old, Kind.TRAFFIC), of_kind(old, Kind.WORKER)
+    left_closed = observed.front is None and observed.astray
+    opens = web and (observed.closed_by_deploy or left_closed)
+    opening = (OpenEdges(hosts_of(web)),) if opens else ()
     if not (missing or old or dead or ghosts) and routed(observed, web):
-        return () if _recorded(observed, release) else (Check(wanted), Finish(release.id))
+        mend = (EnsureProxy(),) if observed.astray else ()
+        if _recorded(observed, release) and not opening:
+            return mend
+        return (*mend, Check(wanted), *opening, Finish(release.id))
 
     steps: list[Step] = []
     if dead or ghosts:
@@ -64,7 +72,7 @@ def reconcile(
     steps += _change_workers(workers, missing, old_workers, release, layout)
     if old_web:
         steps += [Drain(old_web, policy.drain), Stop(old_web)]
-    return (*steps, Finish(release.id))
+    return (*steps, *opening, Finish(release.id))
 
 
 def retire(observed: Observed, release: str, layout: Layout, policy: Policy) -> tuple[Step, ...]:
@@ -94,6 +102,11 @@ def retire(observed: Observed, release: str, layout: Layout, policy: Policy) -> 
 def of_kind(instances: tuple[Instance, ...], kind: Kind) -> tuple[Instance, ...]:
     """Those of one kind."""
     return tuple(instance for instance in instances if instance.kind is kind)
+
+
+def hosts_of(instances: tuple[Instance, ...]) -> tuple[str, ...]:
+    """Where they are, each host once."""
+    return tuple(dict.fromkeys(instance.host for instance in instances))
 
 
 def _settle(

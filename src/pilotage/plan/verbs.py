@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pilotage.model import HalfRef, Observed, Release, Spec
+from pilotage.plan.downtime import needs_downtime, plan_downtime
 from pilotage.plan.goal import Goal
 from pilotage.plan.halves import (
     contract_step,
@@ -28,14 +29,28 @@ from pilotage.proof import Proof, evidence, prove
 from pilotage.steps import AwaitReplicas, Contract, Fetch, Start, Step
 
 
-def plan_deploy(observed: Observed, goal: Goal, *, now: float, again: bool = False) -> Plan:
+def plan_deploy(
+    observed: Observed, goal: Goal, *, now: float, again: bool = False, downtime: bool = False
+) -> Plan:
     """The way from what is to the release of ``goal``.
 
-    When that release was aborted before, the plan is the way back, unless ``again``.
+    When that release was aborted before, the plan is the way back, unless ``again``. ``downtime``: stop
+    everything first; when there is nothing to stop for, the plan is the ordinary one.
     """
-    spec = deploy_spec(observed, goal.release, now=now, again=again)
+    spec = deploy_spec(observed, goal.release, now=now, again=again, downtime=downtime)
     if spec.aborted_reason:
         return plan_return(observed, goal, spec=spec)
+    if spec.downtime and needs_downtime(observed, goal, spec):
+        return plan_downtime(observed, goal, spec)
+    plan = _plan_staged(observed, goal, spec)
+    if plan.refusals and not plan_downtime(observed, goal, spec).refusals:
+        way_out = "`pilotage deploy --downtime` can do it: it stops everything first"
+        return replace(plan, notes=(*plan.notes, way_out))
+    return plan
+
+
+def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
+    """Old and new code side by side, and no request lost."""
     before = contracts_before(observed, goal, spec)
     pending = pending_expands(observed, goal)
     running = reconcile(observed, goal.release, goal.layout, goal.policy)
@@ -71,7 +86,14 @@ def _contracted(steps: tuple[Step, ...]) -> set[HalfRef]:
 def plan_rollback(observed: Observed, goal: Goal, *, now: float) -> Plan:
     """The way back to a release whose code must fit the schema as it is *now*."""
     old = observed.state.spec
-    spec = Spec(to=goal.release.id, from_=current(observed), direction="rollback", started_at=now)
+    closed = observed.closed_by_deploy
+    spec = Spec(
+        to=goal.release.id,
+        from_=current(observed),
+        direction="rollback",
+        started_at=now,
+        downtime=closed,
+    )
     if old and old.direction == "rollback" and old.to == spec.to and not old.finished_at:
         spec = replace(old, attempt=old.attempt + 1, aborted_reason=None)
     steps = reconcile(observed, goal.release, goal.layout, goal.policy)
@@ -86,6 +108,7 @@ def plan_rollback(observed: Observed, goal: Goal, *, now: float) -> Plan:
         refusals=misfits(observed, goal.release, steps),
         held=held_refs(observed, goal.release.ships),
         evidence=evidence(observed),
+        downtime=closed,
         migrations=goal.files,
     )
 
@@ -133,6 +156,7 @@ def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
         notes=(f"{spec.to} was aborted: {spec.aborted_reason}",),
         refusals=misfits(observed, origin, steps) if origin else (),
         evidence=evidence(observed),
+        downtime=observed.closed_by_deploy,
     )
 
 
@@ -154,17 +178,29 @@ def current(observed: Observed) -> str | None:
     return spec.from_
 
 
-def deploy_spec(observed: Observed, release: Release, *, now: float, again: bool) -> Spec:
+def deploy_spec(
+    observed: Observed, release: Release, *, now: float, again: bool, downtime: bool = False
+) -> Spec:
     """The spec row for deploying ``release``: the one that is there taken up, or a new one.
 
-    An aborted one is returned as it is (``aborted_reason`` set) unless ``again``.
+    An aborted one is returned as it is (``aborted_reason`` set) unless ``again``. Once a deploy with
+    downtime has begun, whatever is deployed before its end is one as well: nothing runs, and it is in
+    no order that a schema goes through beside running code.
     """
     old = observed.state.spec
+    begun = old is not None and old.downtime and old.finished_at is None
+    downtime = downtime or begun or observed.closed_by_deploy
     if old and old.to == release.id and old.direction == "deploy":
         if old.aborted_reason and not again:
             return old
         if old.aborted_reason or old.finished_at:
             origin = old.from_ if old.aborted_reason else current(observed)
-            return Spec(to=old.to, from_=origin, attempt=old.attempt + 1, started_at=now)
-        return replace(old, attempt=old.attempt + 1)
-    return Spec(to=release.id, from_=current(observed), started_at=now)
+            return Spec(
+                to=old.to,
+                from_=origin,
+                attempt=old.attempt + 1,
+                started_at=now,
+                downtime=downtime,
+            )
+        return replace(old, attempt=old.attempt + 1, downtime=downtime)
+    return Spec(to=release.id, from_=current(observed), started_at=now, downtime=downtime)

@@ -54,6 +54,7 @@ class MemoryProxy:
             self._reach(host)
             self._admit(host, token)
             self.running.add(host)
+            self.routes.setdefault(host, Route())
 
     async def observe(self) -> Mapping[str, Route]:
         """The routes of the hosts that answer."""

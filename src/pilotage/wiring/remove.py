@@ -40,7 +40,7 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
 
         def forget(state: DeployState) -> DeployState:
             hosts = tuple(name for name in state.hosts if name != project.host)
-            return replace(state, spec=None, hosts=hosts)
+            return replace(state, spec=None, hosts=hosts, closure=None)
 
         await world.store.update(forget, token=lease.token)
     await asyncio.to_thread(_delete, project)
