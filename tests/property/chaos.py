@@ -23,7 +23,7 @@ from pilotage.errors import (
     TargetError,
     Unhealthy,
 )
-from pilotage.model import Instance, Life, Route
+from pilotage.model import DeployState, Instance, Life, Route
 from pilotage.observe import World
 from pilotage.store import Store
 from pilotage.targets.base import Gate, Job, OnOutput, TargetView
@@ -192,6 +192,7 @@ class Process:
         self.dead = False
         self.outcome = ""
         self.token = 0
+        self.verb = ""
         self.task: asyncio.Task[Any] | None = None
         self.evidence = Evidence()
         self.overlap: Callable[[str], bool] = lambda role: True
@@ -235,8 +236,14 @@ class Process:
             target=TargetPort(self, oracle),  # type: ignore[arg-type]
             proxy=ProxyPort(self, oracle),  # type: ignore[arg-type]
             schema=SchemaPort(self, schema),  # type: ignore[arg-type]
-            store=Store(DocumentPort(self, oracle.target.state)),  # type: ignore[arg-type]
+            store=Store(DocumentPort(self, oracle)),  # type: ignore[arg-type]
         )
+
+
+async def true_state(oracle: Oracle) -> DeployState:
+    """The deploy state as it is; asking for it is not a point."""
+    _, body = await oracle.target.state.read()
+    return DeployState.from_json(body)
 
 
 class Port:
@@ -267,6 +274,20 @@ class DocumentPort(Port):
     """The document of the Store. Reading the clock is not a point."""
 
     name = "document"
+
+    def __init__(self, process: Process, oracle: Oracle) -> None:
+        super().__init__(process, oracle.target.state)
+        self._oracle = oracle
+
+    async def write(self, body: dict[str, Any], *, expected: int) -> bool:
+        """Swap; the oracle sees what was changed."""
+        await self._process.point("document.write")
+        before = await true_state(self._oracle)
+        done: bool = await self._inner.write(body, expected=expected)
+        if done:
+            self._oracle.written(before, DeployState.from_json(body), verb=self._process.verb)
+        await self._process.point("document.write", after=True)
+        return done
 
     async def now(self) -> float:
         """The document's clock."""
@@ -320,7 +341,11 @@ class ProxyPort(Port):
         before = self._oracle.proxy.routes.get(host, Route())
         moment: float = await self._inner.apply(host, route, token=token)
         self._oracle.acted(host, token, "a route changed")
-        self._oracle.routed(host, before, route)
+        state = await true_state(self._oracle)
+        if token >= state.token:  # else a host could not be told yet that the lease was taken over
+            wanted = state.closure.front if state.closure else None
+            healthy = self._process.evidence.healthy
+            self._oracle.routed(host, before, route, wanted=wanted, healthy=healthy)
         await self._process.point("proxy.apply", after=True)
         return moment
 
@@ -383,6 +408,7 @@ class TargetPort(Port):
         await self._process.point("target.check")
         seconds: float = await self._inner.check(instance, limit=limit)
         self._oracle.checked(instance)
+        self._process.evidence.healthy.add(instance.id)
         await self._process.point("target.check", after=True)
         return seconds
 
@@ -393,6 +419,7 @@ class TargetPort(Port):
         killed: bool = await self._inner.stop(instance, token=token)
         self._oracle.acted(instance.host, token, f"{instance.id} was stopped")
         if truth is not None and truth.life is Life.RUNNING:
-            self._oracle.stopped(instance, overlap=self._process.overlap(instance.role))
+            overlap = self._process.overlap(instance.role)
+            self._oracle.stopped(instance, await true_state(self._oracle), overlap=overlap)
         await self._process.point("target.stop", after=True)
         return killed

@@ -13,7 +13,10 @@ from typing import Any
 from unittest.mock import patch
 
 import pilotage.deploy
+import pilotage.edges
 import pilotage.execute
+import pilotage.maintenance
+import pilotage.plan.downtime
 import pilotage.plan.halves
 import pilotage.plan.rule
 import pilotage.plan.running
@@ -22,12 +25,13 @@ import pilotage.proof
 import pilotage.store
 import pilotage.traffic
 from pilotage.errors import ProxyError
-from pilotage.model import Applied, Half, HalfRef, Observed, SchemaView
+from pilotage.model import Applied, Closure, Half, HalfRef, Observed, SchemaView
+from pilotage.page import maintenance
 from pilotage.plan import Plan
 from pilotage.plan.halves import Halves, contract_step, held_refs, in_band
 from pilotage.proof import Proof
 from pilotage.run import Run
-from pilotage.steps import Check, Start, Step, Stop, Switch
+from pilotage.steps import Check, CloseEdges, OpenEdges, Start, Step, Stop, Switch
 from pilotage.targets.memory import MemoryTarget
 
 from .chaos import Fault
@@ -81,6 +85,7 @@ def story(kind: str, *more: Op, fault: Fault | None = None, **other: Any) -> Exa
 
 
 NEXT, CONTRACT, BACK = Op("next"), Op("contract", 1), Op("rollback", 2)
+DOWN = Op("downtime")
 RENAME = story("rename")
 
 
@@ -234,7 +239,7 @@ def squash_too_early(stack: contextlib.ExitStack) -> None:
 def no_proof(stack: contextlib.ExitStack) -> None:
     """Contract halves run whoever is still there."""
     change(stack, pilotage.execute, "prove_again", _proven)
-    for module in (pilotage.plan.halves, pilotage.plan.verbs):
+    for module in (pilotage.plan.halves, pilotage.plan.verbs, pilotage.plan.downtime):
         change(stack, module, "prove", lambda *args, **named: Proof((), ()))
 
 
@@ -390,6 +395,107 @@ def switch_counted_before_confirmation(stack: contextlib.ExitStack) -> None:
         return moments
 
     change(stack, pilotage.traffic, "apply_routes", apply_routes)
+
+
+# -- closed edges --------------------------------------------------------------------------------
+
+
+def down(*ops: Op, fault: Fault | None = None, **other: Any) -> Example:
+    """Two releases, the second with downtime, and what comes before or after."""
+    return replace(story("rename", fault=fault, **other), ops=(NEXT, *ops))
+
+
+def _planned(stack: contextlib.ExitStack, order: Callable[[list[Step]], list[Step]]) -> None:
+    """A deploy with downtime, with its steps put into another order."""
+    right = pilotage.plan.verbs.plan_downtime
+
+    def plan_downtime(*args: Any) -> Plan:
+        plan = right(*args)
+        return replace(plan, steps=tuple(order(list(plan.steps))))
+
+    change(stack, pilotage.plan.verbs, "plan_downtime", plan_downtime)
+
+
+@mutant(down(DOWN))
+def opened_before_check(stack: contextlib.ExitStack) -> None:
+    """The maintenance ends, and then the new release is started."""
+
+    def order(steps: list[Step]) -> list[Step]:
+        early = [s for s in steps if isinstance(s, OpenEdges)]
+        rest = [s for s in steps if s not in early]
+        at = next(n for n, s in enumerate(rest) if isinstance(s, Start))
+        return [*rest[:at], *early, *rest[at:]]
+
+    _planned(stack, order)
+    change(stack, pilotage.edges, "require_served", skipped)
+
+
+@mutant(down(DOWN))
+def stopped_before_closed(stack: contextlib.ExitStack) -> None:
+    """The old release is taken out and stopped, and then clients are told."""
+
+    def order(steps: list[Step]) -> list[Step]:
+        late = [s for s in steps if isinstance(s, CloseEdges)]
+        rest = [s for s in steps if s not in late]
+        at = next((n + 1 for n, s in enumerate(rest) if isinstance(s, Stop)), 0)
+        return [*rest[:at], *late, *rest[at:]]
+
+    _planned(stack, order)
+
+
+@mutant(down(DOWN))
+def never_opened(stack: contextlib.ExitStack) -> None:
+    """The new release runs, and its clients read that it will be back in a moment."""
+    _planned(stack, lambda steps: [s for s in steps if not isinstance(s, OpenEdges)])
+
+
+@mutant(down(DOWN, fault=Fault(1, "console", 0, "target.fetch")))
+def no_proof_in_downtime(stack: contextlib.ExitStack) -> None:
+    """Everything is stopped, so whom should one ask: but a person has a console open."""
+    change(stack, pilotage.execute, "prove_again", _proven)
+    change(stack, pilotage.plan.downtime, "prove", lambda *args, **named: Proof((), ()))
+
+
+@mutant(down(Op("maintenance"), NEXT))
+def switch_forgets_the_front(stack: contextlib.ExitStack) -> None:
+    """A switch puts a route in force that knows nothing of a person's maintenance."""
+    change(stack, pilotage.traffic, "wanted_front", skipped)
+
+
+@mutant(down(Op("maintenance"), DOWN))
+def a_persons_maintenance_ended(stack: contextlib.ExitStack) -> None:
+    """A deploy with downtime takes every closure for its own."""
+    right = pilotage.plan.downtime.stopped
+    mine = Closure(maintenance(), by="deploy")
+
+    def stopped(*args: Any) -> Observed:
+        observed = right(*args)
+        return replace(observed, state=replace(observed.state, closure=mine))
+
+    async def open_edges(run: Run, step: OpenEdges) -> None:
+        await run.world.store.update(lambda s: replace(s, closure=None), token=run.token)
+        await pilotage.edges.show(run.world, token=run.token)
+
+    change(stack, pilotage.plan.downtime, "stopped", stopped)
+    change(stack, pilotage.execute, "open_edges", open_edges)
+
+
+@mutant(down(DOWN, Op("live", 1), fault=Fault(2, "crash", 0, "target.stop")))
+def live_asks_nobody(stack: contextlib.ExitStack) -> None:
+    """A person opens the edges in the middle of a deploy with downtime, and nothing runs."""
+    change(stack, pilotage.maintenance, "require_served", skipped)
+
+
+@mutant(down(DOWN, Op("downtime", 1), fault=Fault(2, "crash", 0, "target.stop")))
+def downtime_forgotten(stack: contextlib.ExitStack) -> None:
+    """What is deployed next takes no notice that a deploy with downtime left the edges closed."""
+    change(stack, Observed, "closed_by_deploy", False)
+    right = pilotage.plan.verbs.needs_downtime
+
+    def needs_downtime(observed: Observed, *args: Any) -> bool:
+        return observed.state.closure is None and right(observed, *args)
+
+    change(stack, pilotage.plan.verbs, "needs_downtime", needs_downtime)
 
 
 # -- fences --------------------------------------------------------------------------------------

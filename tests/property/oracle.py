@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pilotage.edges import VERBS
 from pilotage.model import (
+    DeployState,
     Endpoint,
+    Front,
     Half,
     HalfRef,
     Instance,
@@ -43,6 +46,8 @@ class Violation(AssertionError):
 class Evidence:
     """What a deployer saw when it last looked, after it closed the door.
 
+    ``healthy``: the instances that it has seen healthy itself.
+
     ``hosts``: those that answered; None when it has not looked since it wrote its intents.
     ``shown``: the sessions of its last view, which become part of the look around when it has gone
     on to the hosts.
@@ -52,6 +57,7 @@ class Evidence:
     hosts: frozenset[str] | None = None
     sessions: tuple[Session, ...] | None = None
     shown: tuple[Session, ...] | None = None
+    healthy: set[str] = field(default_factory=set)
 
 
 class Oracle:
@@ -336,27 +342,47 @@ class Oracle:
         """An instance passed its check."""
         self._checked.add(instance.id)
 
-    def stopped(self, instance: Instance, *, overlap: bool) -> None:
-        """A deployer stopped an instance that ran."""
+    def stopped(self, instance: Instance, state: DeployState, *, overlap: bool) -> None:
+        """A deployer stopped an instance that ran. In a deploy with downtime no other takes its place."""
         route = self.proxy.routes.get(instance.host)
         if instance.host in self.core and route and _has(route.active, instance.id):
             raise Violation(f"{instance.id} was stopped while {instance.host} sent it requests")
         if instance.kind is Kind.CONSOLE:
             raise Violation(f"a person's console was stopped: {instance.id}")
-        if instance.kind is Kind.WORKER and overlap and self.served:
+        spec = state.spec
+        downtime = spec and spec.downtime and not spec.finished_at and state.closure is not None
+        if instance.kind is Kind.WORKER and overlap and self.served and not downtime:
             others = [i for i in self.target.everything() if i.role == instance.role]
             if not any(i.id in self._checked for i in others):
                 raise Violation(f"{instance.id} was stopped, and no other {instance.role} checked")
 
-    def routed(self, host: str, before: Route, after: Route) -> None:
-        """A deployer changed a route."""
-        if before.active and not after.active and host in self.core and self.served:
+    def routed(
+        self, host: str, before: Route, after: Route, *, wanted: Front | None, healthy: set[str]
+    ) -> None:
+        """A deployer changed a route.
+
+        ``wanted``: the front that the state asks for at this moment. ``healthy``: the instances that
+        this deployer has seen healthy itself.
+        """
+        core = host in self.core and self.served
+        if before.active and not after.active and core and not after.front:
             raise Violation(f"{host} sends requests nowhere")
+        if after.front not in ((wanted,) if wanted else (None, before.front)):
+            raise Violation(f"{host} does {after.front} with requests; {wanted} is wanted")
+        opened = before.front and not after.front and core
+        if opened and not any(endpoint.instance in healthy for endpoint in after.active):
+            raise Violation(f"{host} is opened, and nobody saw who is to answer: {after.active}")
         for endpoint in after.active:
             if _has(before.active + before.draining, endpoint.instance):
                 continue
             if endpoint.instance not in self._checked:
                 raise Violation(f"{host} sends requests to {endpoint.instance}, never checked")
+
+    def written(self, before: DeployState, after: DeployState, *, verb: str) -> None:
+        """The state was written: what a person closed, only a person opens or closes otherwise."""
+        was, now = before.closure, after.closure
+        if was != now and was is not None and was.by == "person" and verb not in VERBS:
+            raise Violation(f"{verb} turned {was} into {now}")
 
     def forget(self, host: str) -> None:
         """A person says that a host is gone, and it is."""

@@ -22,10 +22,12 @@ from pilotage.errors import (
 )
 from pilotage.events import Event
 from pilotage.execute import start_gate
+from pilotage.maintenance import close, reopen
 from pilotage.manual import down, run_half
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.model import (
     DeployState,
+    Front,
     Half,
     HalfRef,
     Instance,
@@ -65,7 +67,23 @@ class Op:
     arg: int = 0
 
 
-OPS = ("next", "deploy", "again", "rollback", "contract", "half", "down", "forget_host", "hosts")
+OPS = (
+    "next",
+    "downtime",
+    "deploy",
+    "again",
+    "rollback",
+    "contract",
+    "maintenance",
+    "pause",
+    "live",
+    "resume",
+    "half",
+    "down",
+    "forget_host",
+    "hosts",
+)
+DEPLOYS = ("next", "downtime", "deploy", "again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +238,7 @@ class Story:
 
     async def _operate(self, process: Process, op: Op) -> None:
         world, state = process.world(self.oracle), await self.state()
+        process.verb = op.kind
         claim = Claim(process.name, ttl=TTL)
         versions = self.repository.versions
         emit = self.events.append
@@ -228,6 +247,19 @@ class Story:
             case "next":
                 self.cursor = min(self.cursor + 1, len(versions) - 1)
                 await deploy(world, self.goal(versions[self.cursor], state), claim, emit)
+            case "downtime":
+                self.cursor = min(self.cursor + 1, len(versions) - 1)
+                goal = self.goal(versions[self.cursor], state)
+                back = op.arg % 2 == 1
+                await deploy(world, goal, claim, emit, downtime=True, live_on_failure=back)
+            case "maintenance":
+                front = Front("maintenance", body=f"by {process.name}")
+                await close(world, self.layout(), front, claim, emit)
+            case "pause":
+                await close(world, self.layout(), Front("pause"), claim, emit)
+            case "live" | "resume":
+                only_pause = op.kind == "resume"
+                await reopen(world, self.layout(), claim, emit, only_pause=only_pause)
             case "deploy":
                 self.cursor = op.arg % len(versions)
                 await deploy(world, self.goal(versions[self.cursor], state), claim, emit)
@@ -416,7 +448,7 @@ class Story:
             if op.arg % 3:
                 await asyncio.sleep(2 * TTL)  # the lease of whoever crashed expires
             process = await self.do(op)
-            if op.kind in ("next", "deploy", "again") and process.outcome == "done":
+            if op.kind in DEPLOYS and process.outcome == "done":
                 self.oracle.served = True
             if self.failure:
                 raise self.failure
@@ -547,12 +579,27 @@ class Story:
             web = {i.id for i in alive if i.host == host and i.kind is Kind.TRAFFIC}
             if {e.instance for e in route.active} != web or route.draining:
                 raise Violation(f"{host} has {route}, wanted: {web}")
+        self.oracle.served = True
+        await self._opened()
         if set(self.server.registered) != wanted:
             raise Violation(f"registered: {sorted(self.server.registered)}")
         if self.server.intents:
             raise Violation(f"intents are left: {self.server.intents}")
-        self.oracle.served = True
         await self._contracts(version)
+
+    async def _opened(self) -> None:
+        """The edges do what the state wants; what a person closed, a person can open now."""
+        closure = (await self.state()).closure
+        front = closure.front if closure else None
+        astray = {
+            host: r.front for host in self.names if (r := self.proxy.routes[host]).front != front
+        }
+        if astray or (closure and closure.by == "deploy"):
+            raise Violation(f"wanted of the edges: {closure}; astray: {astray}")
+        process = await self.do(Op("live"))
+        fronts = [self.proxy.routes[host].front for host in self.names]
+        if process.outcome != "done" or any(fronts):
+            raise Violation(f"live: {process.outcome}; the edges have {fronts}")
 
     async def _contracts(self, version: Version) -> None:
         """What the release may contract is contracted by the next deploy, or by a person.

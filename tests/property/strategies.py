@@ -28,9 +28,18 @@ OP_WEIGHTS = ("next",) * 6 + (
     "contract",
     "half",
     "half",
+    "downtime",
+    "downtime",
+    "downtime",
+    "maintenance",
+    "live",
 )
 ops = st.builds(
-    Op, kind=st.sampled_from((*OP_WEIGHTS, "deploy", "down", "forget_host", "hosts")), arg=_small
+    Op,
+    kind=st.sampled_from(
+        (*OP_WEIGHTS, "deploy", "down", "forget_host", "hosts", "pause", "resume")
+    ),
+    arg=_small,
 )
 
 FAULT_WEIGHTS = (

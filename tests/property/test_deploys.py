@@ -47,6 +47,10 @@ def test_the_examples_are_not_empty() -> None:
 
     drawn(300, 1, body, phases=[Phase.generate])
     for what, least in {
+        "downtime done": 20,
+        "downtime crashed": 5,
+        "maintenance done": 5,
+        "live done": 100,
         "settled": 200,
         "aborted": 1,
         "next done": 300,
@@ -92,7 +96,11 @@ STORY = Example(
 """A deploy of each kind of change; whoever comes after a crash waits for the lease."""
 
 BACK = Op("rollback", 2)
+DOWN = replace(STORY, ops=(Op("next"), Op("downtime"), Op("downtime", 1), Op("next", 1)))
+"""Two deploys with downtime; the second one brings the old release back when it fails."""
 
+CLOSED = replace(STORY, ops=(Op("next"), Op("maintenance"), Op("next", 1), Op("live", 1)))
+"""A deploy under a person's maintenance."""
 
 EVERY_POINT = {
     "crash": ("crash", 0, STORY),
@@ -105,6 +113,15 @@ EVERY_POINT = {
     "taken over by the next deploy": ("take_over", 0, STORY),
     "taken over by a contract": ("take_over", 3, STORY),
     "taken over by a rollback": ("take_over", 3, replace(STORY, ops=(*STORY.ops[:3], BACK))),
+    "crash in downtime": ("crash", 0, DOWN),
+    "interrupt in downtime": ("interrupt", 0, DOWN),
+    "fail in downtime": ("fail", 0, DOWN),
+    "old console in downtime": ("console", 0, DOWN),
+    "a downtime taken over": ("take_over", 1, DOWN),
+    "rolled back in downtime": ("take_over", 3, replace(DOWN, ops=(*DOWN.ops[:3], BACK))),
+    "crash under maintenance": ("crash", 0, CLOSED),
+    "fail under maintenance": ("fail", 0, CLOSED),
+    "opened meanwhile": ("take_over", 3, CLOSED),
 }
 
 
