@@ -19,6 +19,12 @@ COMMANDS = {
         "contract": Entry("pilotage.cli.contract", "Apply held contract halves, with proof."),
         "migrate": Entry("pilotage.cli.migrate", "Work with single migrations."),
     },
+    "Edge": {
+        "maintenance": Entry("pilotage.cli.maintenance", "Answer requests with a page."),
+        "live": Entry("pilotage.cli.live", "End the maintenance: requests pass again."),
+        "pause": Entry("pilotage.cli.pause", "Hold requests for a moment."),
+        "resume": Entry("pilotage.cli.resume", "Let held requests go on."),
+    },
     "Look": {
         "status": Entry("pilotage.cli.status", "Show what runs where, and whether it fits."),
         "history": Entry("pilotage.cli.history", "Show who deployed what, and how it ended."),

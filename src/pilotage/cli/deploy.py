@@ -13,6 +13,14 @@ from pilotage.cli.options import Settings, common, deploying, json_option
 @click.option(
     "--expect", metavar="FINGERPRINT", help="Refuse any other plan than the one that was read."
 )
+@click.option(
+    "--downtime", is_flag=True, help="Show a maintenance page, stop everything, then deploy."
+)
+@click.option(
+    "--live-on-failure",
+    is_flag=True,
+    help="When a deploy with downtime fails, bring the old release back if it still fits.",
+)
 @deploying
 @json_option
 @common
@@ -22,6 +30,8 @@ def command(
     revision: str | None,
     again: bool,
     expect: str | None,
+    downtime: bool,
+    live_on_failure: bool,
     lock_wait: float,
     reason: str,
 ) -> None:
@@ -33,6 +43,11 @@ def command(
     The migrations of the release run first (their expand halves and backfills), then its instances
     start beside the old ones; when all are healthy the traffic is switched, and the old ones end.
     What fails before the switch leaves the old release serving.
+
+    With --downtime clients get a maintenance page while everything is stopped, workers too; then all
+    halves are applied, contract halves as well, the new release starts and is checked, and the edges
+    open. When it fails the page stays, and the same command goes on; with --live-on-failure the old
+    release is brought back if it still fits the schema. With nothing to stop for, nothing is stopped.
     """
     from pilotage import deploy as verb
     from pilotage.cli.project import claim
@@ -51,7 +66,16 @@ def command(
             text = f"{hazard.where}: {hazard.message} ({hazard.rule})"
             emit(Note(text=text, level="warning"))
         who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
-        plan = await verb.deploy(project.world, goal, who, emit, again=again, expect=expect)
+        plan = await verb.deploy(
+            project.world,
+            goal,
+            who,
+            emit,
+            again=again,
+            expect=expect,
+            downtime=downtime,
+            live_on_failure=live_on_failure,
+        )
         await record_after(plan, project, emit)
         await tidy(project, who, emit)
         return plan

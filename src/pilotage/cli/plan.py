@@ -10,9 +10,10 @@ from pilotage.cli.options import Settings, common, json_option
 @click.command("plan")
 @click.option("--version", "revision", metavar="REV", help="A commit, branch, tag or release id.")
 @click.option("--again", is_flag=True, help="Plan to take up a release that was aborted before.")
+@click.option("--downtime", is_flag=True, help="Plan to stop everything first.")
 @json_option
 @common
-def command(settings: Settings, *, revision: str | None, again: bool) -> None:
+def command(settings: Settings, *, revision: str | None, again: bool, downtime: bool) -> None:
     """Show what a deploy would do, on one page, and touch nothing.
 
     From which release to which; every pending migration half and what it does; the steps in their
@@ -38,7 +39,7 @@ def command(settings: Settings, *, revision: str | None, again: bool) -> None:
             observed = await observe(project.world)
             goal = await goal_of(project, found.sha, observed, again=again)
             now = await project.world.store.now()
-            plan = plan_deploy(observed, goal, now=now, again=again)
+            plan = plan_deploy(observed, goal, now=now, again=again, downtime=downtime)
             plan = replace(plan, notes=(*project.notes, *plan.notes))
             hazards = findings(project, goal.migrations, observed.schema)
             about = About.project(project)

@@ -20,7 +20,8 @@ def standing(observed: Observed) -> Standing:
     """What the spec row wants, and how far it is."""
     spec = observed.state.spec
     serving = current(observed)
-    serves = f"release {serving} serves" if serving else "nothing serves"
+    silent = observed.closed_by_deploy and not any(r.active for r in observed.routes.values())
+    serves = f"release {serving} serves" if serving and not silent else "nothing serves"
     if spec is None:
         return Standing("nothing was deployed yet", "pilotage deploy", settled=True)
     again = f"pilotage {_verb(spec.direction)} {spec.to}"
@@ -36,7 +37,9 @@ def standing(observed: Observed) -> Standing:
     if spec.finished_at:
         return Standing(serves, "", settled=True)
     back = f", or `pilotage rollback {spec.from_}` goes back" if spec.from_ else ""
-    if spec.switched_at:
+    if observed.closed_by_deploy:
+        state = f"the {spec.direction} to {spec.to} is unfinished, in maintenance; {serves}"
+    elif spec.switched_at:
         state = (
             f"the {spec.direction} to {spec.to} is unfinished: the traffic is switched; {serves}"
         )

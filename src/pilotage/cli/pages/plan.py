@@ -226,6 +226,9 @@ def _failures(plan: Plan) -> Iterator[str]:
     yield from ("", text.heading("If a step fails"))
     origin = plan.spec.from_
     serves = f"{origin} serves as before" if origin else "nothing serves, as before"
+    if plan.downtime:
+        yield from _failures_in_downtime(plan, serves)
+        return
     phases = phases_of(plan.steps)
     schema = any(isinstance(step, (ApplyHalf, Backfill, Contract)) for step in plan.steps)
     stays = "what the schema has by then stays; " if schema else ""
@@ -240,6 +243,33 @@ def _failures(plan: Plan) -> Iterator[str]:
     for name, (first, last) in phases.items():
         which = f"{first + 1}" if first == last else f"{first + 1}–{last + 1}"
         yield from text.wrapped(rows[name], indent=9, first=f"  {which:<6} ")
+
+
+def _failures_in_downtime(plan: Plan, serves: str) -> Iterator[str]:
+    """The same for a plan whose edges are closed meanwhile."""
+    kinds = [step.kind for step in plan.steps]
+    first = kinds.index("CloseEdges") + 1 if "CloseEdges" in kinds else 1
+    last = kinds.index("OpenEdges") + 1 if "OpenEdges" in kinds else len(kinds)
+    if first > 1:
+        yield from text.wrapped(
+            f"{serves}; run it again", indent=9, first=f"  {_span(1, first - 1)} "
+        )
+    back = (
+        f"; until the point of no return `pilotage rollback {plan.spec.from_}` goes back, and "
+        "--live-on-failure does that by itself"
+        if plan.verb == "deploy" and plan.spec.from_ not in (None, plan.spec.to)
+        else ""
+    )
+    closed = f"the edges stay closed, and the same command goes on from there{back}"
+    yield from text.wrapped(closed, indent=9, first=f"  {_span(first, last)} ")
+    if last < len(kinds):
+        after = f"{plan.spec.to} serves; the same command finishes what is left"
+        yield from text.wrapped(after, indent=9, first=f"  {_span(last + 1, len(kinds))} ")
+
+
+def _span(first: int, last: int) -> str:
+    """The numbers of steps, as wide as their column."""
+    return (f"{first}" if first == last else f"{first}–{last}").ljust(6)
 
 
 def phases_of(steps: tuple[Step, ...]) -> dict[str, tuple[int, int]]:

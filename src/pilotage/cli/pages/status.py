@@ -9,6 +9,7 @@ from typing import Any
 from pilotage.cli import text
 from pilotage.cli.pages.about import About
 from pilotage.cli.standing import standing
+from pilotage.edges import VERBS, describe, ends
 from pilotage.errors import PilotageError
 from pilotage.model import (
     HalfRef,
@@ -44,12 +45,15 @@ def page(
 
 def _title(about: About, observed: Observed, now: float) -> Iterator[str]:
     stands = standing(observed)
-    mark = text.good("●") if stands.settled else text.warn("●")
+    fine = stands.settled and not observed.state.closure and not observed.astray
+    mark = text.good("●") if fine else text.warn("●")
     yield f"{mark} {text.heading(about.title)}   {stands.state}"
     last = observed.state.history[-1] if observed.state.history else None
+    yield from _closure(observed, now)
     if last:
+        what = last.verb if last.verb in VERBS else f"{last.verb} of {last.to}"
         yield text.dim(
-            f"  last: {last.verb} of {last.to} by {last.who}, {last.outcome}, "
+            f"  last: {what} by {last.who}, {last.outcome}, "
             f"{text.ago(last.ended_at or last.started_at, now)}"
         )
     spec = observed.state.spec
@@ -58,6 +62,23 @@ def _title(about: About, observed: Observed, now: float) -> Iterator[str]:
         yield from text.wrapped(why, indent=4, first="  ! ")
     if stands.next:
         yield from text.wrapped(stands.next, indent=8, first=f"  {text.dim('next')}  ")
+
+
+def _closure(observed: Observed, now: float) -> Iterator[str]:
+    """What the edges do instead of passing requests on, and where they do not do it (yet)."""
+    closure, astray = observed.state.closure, observed.astray
+    mark = f"  {text.warn('!')} "
+    if closure:
+        said = f", saying: {text.one_line(closure.message, 60)}" if closure.message else ""
+        since = f"since {text.seconds(max(0.0, now - closure.since))}"
+        end = f"; `{ends(closure)}` ends it" if closure.by == "person" else ""
+        yield from text.wrapped(f"{describe(closure)}, {since}{said}{end}", indent=4, first=mark)
+    if astray:
+        again = closure.front.mode if closure and closure.by == "person" else "live"
+        verb = again if closure is None or closure.by == "person" else "deploy"
+        wrong = "do not show it" if closure else "are still closed"
+        line = f"the edges of {', '.join(astray)} {wrong}: run `pilotage {verb}` again"
+        yield from text.wrapped(line, indent=4, first=mark)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -249,6 +270,8 @@ def to_json(about: About, observed: Observed, now: float) -> dict[str, Any]:
         "next": stands.next,
         "settled": stands.settled,
         "spec": state.spec.to_json() if state.spec else None,
+        "closure": state.closure.to_json() if state.closure else None,
+        "astray": list(observed.astray),
         "hosts": [
             {"name": h.name, "reachable": h.reachable, "detail": h.detail} for h in observed.hosts
         ],

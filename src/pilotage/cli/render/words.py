@@ -38,6 +38,12 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{event.instance} {how} ({seconds(event.seconds)})"
         case events.Switched():
             return f"{event.release} has the traffic, confirmed by {', '.join(event.hosts)}"
+        case events.EdgesClosed(mode="pause"):
+            return f"{', '.join(event.hosts)} holds new requests"
+        case events.EdgesClosed():
+            return f"{', '.join(event.hosts)} answers new requests with the maintenance page"
+        case events.EdgesOpened():
+            return f"{', '.join(event.hosts)} passes requests on again"
         case events.Drained(left=0):
             return f"{event.host} drained in {seconds(event.seconds)}"
         case events.ContractHeld():
