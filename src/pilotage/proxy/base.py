@@ -28,10 +28,14 @@ class Proxy(Protocol):
     async def apply(self, host: str, route: Route, *, token: int) -> float:
         """Put a route in force, and return once the proxy *confirmed* it (``time.monotonic()``).
 
+        Requests that a pause held go on to the active endpoints of the first route without a front.
+
         Raises
         ------
         ProxyError
-            Not confirmed in time, or rejected: the old route is then still in force, and the error
+            No proxy can do this (`pilotage.proxy.checks`: a release on trial against itself, a page
+            above 1 MiB, …), and nothing was changed.
+            Or it was not confirmed in time, or rejected: the old route is then still in force, and the error
             has the proxy's own words. When even that is not certain, the error says so.
         LeaseLost
             The host has seen a higher token.
@@ -40,6 +44,10 @@ class Proxy(Protocol):
 
     async def measure(self, release: str) -> Mapping[str, Sample]:
         """What the endpoints of a release answered so far, on each host that answers.
+
+        A request counts once, when it is over, for the release that answered it, or should have. One
+        whose client went away before an answer counts for nobody. Latency is the time from the end
+        of the request to the first byte of the answer, a second old at most.
 
         The counts only ever grow while a route of the host names the release; a host on which none
         does (or did, since its proxy started) has an empty sample.

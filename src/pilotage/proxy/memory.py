@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pilotage.errors import LeaseLost, ProxyError
 from pilotage.model import Endpoint, Route, Sample
+from pilotage.proxy.checks import require_sound
 
 
 class MemoryProxy:
@@ -62,6 +63,7 @@ class MemoryProxy:
 
     async def apply(self, host: str, route: Route, *, token: int) -> float:
         """Put a route in force; the time is the event loop's, which is `time.monotonic`'s."""
+        require_sound(host, route)
         self._reach(host)
         self._admit(host, token)
         if host not in self.running:

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pilotage.events import Event
 from pilotage.model import Endpoint, Route
 from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
+from pilotage.proxy.envoy.admin import connect
+from pilotage.proxy.envoy.names import path
+from pilotage.proxy.envoy.process import EnvoyProcess
 
 HOST = "here"
 
 
 @dataclass(slots=True)
 class App:
-    """An HTTP/1.1 app in this process, which says its name.
+    """An HTTP/1.1 app in this process, which says its name. ``of``: its release, by default its name.
 
-    ``/slow``: waits for `release`. ``/events``: a stream of server-sent events, one for each `tick`.
-    ``/socket``: upgrades, then sends back what it gets. ``/headers``: the request's head.
+    ``/slow``: waits for `release`. ``/events``: a stream of server-sent events, one for each `tick`
+    but the empty one, which ends it. ``/socket``: upgrades, then sends back what it gets.
+    ``/headers``: the request's head. ``/500``: that status. ``/late/N``: answers after N ms.
+    ``/reset``: cuts the connection before the head of an answer, ``/cut`` after it.
     """
 
     name: str
     server: asyncio.Server
+    of: str = ""
     served: int = 0
     release: asyncio.Event = field(default_factory=asyncio.Event)
     tick: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -36,7 +44,7 @@ class App:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"web-{self.name}", self.name, self.address)
+        return Endpoint(f"web-{self.name}", self.of or self.name, self.address)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -65,9 +73,21 @@ class App:
             await self.release.wait()
         elif path == "/events":
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-            while True:
-                writer.write(f"data: {await self.tick.get()}\n\n".encode())
+            while tick := await self.tick.get():
+                writer.write(f"data: {tick}\n\n".encode())
                 await writer.drain()
+            raise ConnectionResetError
+        elif path == "/reset":
+            writer.transport.abort()
+            raise ConnectionResetError
+        elif path == "/cut":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n.")
+            await writer.drain()
+            await asyncio.sleep(0.05)  # or Envoy sees the end before it passed the head on
+            writer.transport.abort()
+            raise ConnectionResetError
+        elif path.startswith("/late/"):
+            await asyncio.sleep(int(path.rpartition("/")[2]) / 1000)
         elif path == "/socket":
             writer.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
@@ -78,8 +98,10 @@ class App:
                 await writer.drain()
             raise ConnectionResetError
         text = head if path == "/headers" else self.name.encode() + body
+        status = b"500 Wrong" if path == "/500" else b"200 OK"
         writer.write(
-            b"HTTP/1.1 200 OK\r\nserver: tiny\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text)
+            b"HTTP/1.1 %s\r\nserver: tiny\r\ncontent-length: %d\r\n\r\n%s"
+            % (status, len(text), text)
         )
 
     async def kill(self) -> None:
@@ -93,14 +115,14 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def app(name: str) -> AsyncIterator[App]:
+async def app(name: str, of: str = "") -> AsyncIterator[App]:
     """An app that runs, and is killed at the end."""
     made: list[App] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await made[0].serve(reader, writer)
 
-    made.append(App(name, await asyncio.start_server(serve, "127.0.0.1", 0)))
+    made.append(App(name, await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048), of))
     try:
         yield made[0]
     finally:
@@ -178,16 +200,26 @@ class Edge:
     def port(self) -> int:
         return self.settings.port
 
-    @property
-    def eds(self) -> Path:
-        return self.settings.directory / "eds" / "eds.json"
+    def file(self, kind: str) -> Path:
+        return self.settings.directory / path(kind)
+
+    def files(self) -> dict[str, bytes]:
+        """What Envoy reads, by its names below the edge's directory."""
+        folder = self.settings.directory
+        return {
+            str(it.relative_to(folder)): it.read_bytes()
+            for kind in ("lds", "cds", "rds", "eds")
+            for it in (folder / kind).rglob("*")
+            if it.is_file()
+        }
 
     async def route(
-        self, *active: App, draining: tuple[App, ...] = (), token: int = 1
+        self, *active: App, draining: tuple[App, ...] = (), token: int = 1, **more: Any
     ) -> tuple[Route, float]:
         route = Route(
             active=tuple(it.endpoint for it in active),
             draining=tuple(it.endpoint for it in draining),
+            **more,
         )
         return route, await self.proxy.apply(HOST, route, token=token)
 
@@ -195,8 +227,33 @@ class Edge:
         return (await self.proxy.observe()).get(HOST)
 
     def pid(self) -> int:
-        from pilotage.proxy.envoy.process import EnvoyProcess
-
         status = EnvoyProcess(self.settings).status()
         assert status is not None
         return status.main.pid
+
+    def runs(self) -> bool:
+        return EnvoyProcess(self.settings).alive
+
+    async def stat(self, name: str) -> int:
+        """One of Envoy's own counts."""
+        async with connect(self.settings.directory) as admin:
+            answer = await admin.json(f"/stats?format=json&filter=^{name}$")
+        return next((int(it["value"]) for it in answer["stats"] if it.get("name") == name), 0)
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.pid()}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Bytes of it that are resident."""
+        fields = Path(f"/proc/{self.pid()}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def inotify(self) -> int:
+        """How many inotify instances it has."""
+        count = 0
+        for descriptor in Path(f"/proc/{self.pid()}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                count += str(descriptor.readlink()) == "anon_inode:inotify"
+        return count

@@ -137,7 +137,7 @@ def test_a_certificate_that_is_not_there_is_told_before_anything_starts(make_edg
 
 def test_an_instance_that_is_gone_costs_no_request_of_any_method(edge):
     async def story():
-        async with app("one") as one, app("two") as two:
+        async with app("one", of="r") as one, app("two", of="r") as two:
             await edge.route(one, two)
             await one.kill()
             for method in ("GET", "POST") * 10:
@@ -289,13 +289,14 @@ def test_a_route_that_envoy_refuses_leaves_the_old_in_force_and_says_why(edge):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "{", '{"version_info": "7-x", "resources": []}'])
-def test_a_file_that_somebody_broke_is_written_anew(edge, text):
+@pytest.mark.parametrize("kind", ["cds", "rds", "eds/release-one"])
+def test_a_file_that_somebody_broke_is_written_anew(edge, kind, text):
     async def story():
         async with app("one") as one:
             await edge.route(one)
-            beside = edge.eds.with_name("theirs")
+            beside = edge.file(kind).with_name("theirs")
             beside.write_text(text)
-            beside.rename(edge.eds)
+            beside.rename(edge.file(kind))
             route, _ = await edge.route(one)
             assert await edge.observed() == route
             assert await ask(edge.port) == "one"
@@ -307,12 +308,11 @@ def test_a_full_disk_leaves_the_old_route_in_force(edge):
     async def story():
         async with app("one") as one, app("two") as two:
             route, _ = await edge.route(one)
-            before = edge.eds.read_bytes()
+            before = edge.files()
             with full_disk(), pytest.raises(ProxyError, match="cannot write") as caught:
                 await edge.route(two)
             assert "old route is in force" in caught.value.state
-            assert edge.eds.read_bytes() == before
-            assert [path.name for path in edge.eds.parent.iterdir()] == ["eds.json"]
+            assert edge.files() == before
             assert await edge.observed() == route
             assert await ask(edge.port) == "one"
             await edge.route(two)
@@ -394,14 +394,14 @@ def test_killed_it_is_gone_and_ensure_brings_it_back_with_its_route(edge):
         async with app("one") as one, app("two") as two:
             await edge.proxy.ensure(token=1)
             route, _ = await edge.route(one)
-            before = edge.eds.read_bytes()
+            before = edge.files()
             pid = edge.pid()
             os.kill(pid, signal.SIGKILL)
             await until(lambda: not alive(pid))
             assert await edge.proxy.observe() == {}
             with pytest.raises(ProxyError, match="Envoy is gone"):
                 await edge.route(two)
-            assert edge.eds.read_bytes() == before
+            assert edge.files() == before
             assert await edge.proxy.drain(HOST, (one.endpoint,), limit=5) == 0
             await edge.proxy.ensure(token=1)
             assert edge.pid() != pid

@@ -7,32 +7,75 @@ from pathlib import Path
 
 import pytest
 
-from pilotage.model import Endpoint, Route
-from pilotage.proxy.envoy import EnvoySettings, TlsFiles, config
+from pilotage.model import Endpoint, Front, Route
+from pilotage.proxy.envoy import EnvoySettings, TlsFiles, clusters, config, routes
 from pilotage.proxy.envoy.files import EnvoyFiles
+from pilotage.proxy.envoy.names import cluster_name
+from pilotage.proxy.envoy.state import State
+from pilotage.proxy.envoy.steps import steps
 
 SETTINGS = EnvoySettings(Path("/srv/shop/.pilotage"), "here", 8080)
 ONE = Endpoint("web-1", "0123456789ab", "127.0.0.1:20001")
+TOO = Endpoint("web-4", ONE.release, "127.0.0.1:20004")
 TWO = Endpoint("web-2", "ba9876543210", "127.0.0.1:20002")
+THREE = Endpoint("web-3", TWO.release, "127.0.0.1:20003")
+
+
+def state_of(route: Route) -> State:
+    """What Envoy does with all the files of a route."""
+    written = {it.kind: list(it.resources) for it in steps(SETTINGS, State(), route).before}
+    written = json.loads(json.dumps(written))
+    return State(
+        listeners={it["name"]: it for it in written.get("lds", ())},
+        routes=written["rds"][0],
+        clusters={it["name"]: it for it in written["cds"]},
+        endpoints={k.partition("/")[2]: it[0] for k, it in written.items() if k[:3] == "eds"},
+    )
 
 
 @pytest.mark.parametrize(
-    "route", [Route(), Route((ONE,)), Route((TWO,), (ONE,)), Route((), (ONE,))]
+    "route",
+    [
+        Route(),
+        Route((ONE,)),
+        Route((TWO,), (ONE,)),
+        Route((), (ONE,)),
+        Route((TWO, ONE, TOO), (THREE,)),
+        Route((ONE,), trial=(TWO,), share=0.05),
+        Route((ONE,), (TOO,), (TWO, THREE), 1.0),
+        Route((ONE,), (TWO,), front=Front("maintenance", "<p>", status=200, retry_after=9)),
+        Route((ONE,), (TWO,), front=Front("pause", "later", limit=2.5)),
+        Route((ONE,), trial=(TWO,), share=0.5, front=Front("pause")),
+    ],
 )
 def test_a_route_is_read_back_as_it_was_written(route):
-    written = json.loads(json.dumps(config.endpoints(route)))
-    assert config.read_endpoints(written) == route
+    assert state_of(route).route() == route
+
+
+def health(route: Route, release: str) -> list[str]:
+    (locality,) = clusters.endpoints(route, cluster_name(release))["endpoints"]
+    return [entry["health_status"] for entry in locality["lb_endpoints"]]
 
 
 def test_a_draining_endpoint_gets_no_new_request_however_few_others_there_are():
-    (locality,) = config.endpoints(Route((TWO,), (ONE,)))["endpoints"]
-    states = [entry["health_status"] for entry in locality["lb_endpoints"]]
-    assert states == ["HEALTHY", "DRAINING"]
-    assert config.cluster(SETTINGS)["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+    assert health(Route((ONE,), (TOO,)), ONE.release) == ["HEALTHY", "DRAINING"]
+    cluster = clusters.cluster(SETTINGS, "any")
+    assert cluster["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+
+
+def test_the_endpoints_of_a_release_without_traffic_are_left_as_they_are():
+    """A request that was on its way to them at the switch may still be retried at any of them."""
+    assert health(Route((TWO,), (ONE, TOO)), ONE.release) == ["HEALTHY", "HEALTHY"]
+
+
+def test_each_release_is_a_cluster_and_its_name_can_be_a_file():
+    assert cluster_name("0123456789ab") == "release-0123456789ab"
+    assert "/" not in cluster_name("../a")
+    assert cluster_name("a.b") != cluster_name("a/b")
 
 
 def test_only_what_the_app_has_not_seen_is_sent_again():
-    (host,) = config.routes(SETTINGS)["virtual_hosts"]
+    (host,) = routes.routes(SETTINGS, Route((ONE,)))["virtual_hosts"]
     policy = host["routes"][0]["route"]["retry_policy"]
     assert policy["retry_on"] == "connect-failure,refused-stream,reset-before-request"
 
@@ -41,7 +84,7 @@ def test_no_clock_ends_a_quiet_stream():
     (chain,) = config.listener(SETTINGS)["filter_chains"]
     manager = chain["filters"][0]["typed_config"]
     assert manager["stream_idle_timeout"] == manager["request_timeout"] == "0s"
-    (host,) = config.routes(SETTINGS)["virtual_hosts"]
+    (host,) = routes.routes(SETTINGS, Route((ONE,)))["virtual_hosts"]
     assert host["routes"][0]["route"]["timeout"] == "0s"
 
 
@@ -54,11 +97,12 @@ def test_every_file_is_watched_in_a_directory_of_its_own():
         [
             config.bootstrap(SETTINGS),
             config.listener(SETTINGS),
-            config.cluster(SETTINGS),
+            clusters.cluster(SETTINGS, "one"),
         ]
     )
-    for kind in ("lds", "cds", "rds", "eds"):
-        assert f'"path": "{kind}/{kind}.json", "watched_directory": {{"path": "{kind}"}}' in text
+    for kind, name in (("lds", "lds"), ("cds", "cds"), ("rds", "rds"), ("eds/one", "one")):
+        file = f'"path": "{kind}/{name}.json", "watched_directory": {{"path": "{kind}"}}'
+        assert file in text
 
 
 def test_a_certificate_is_named_and_never_written():
@@ -67,10 +111,13 @@ def test_a_certificate_is_named_and_never_written():
     assert secret["tls_certificate"]["private_key"] == {"filename": "/etc/tls/shop.key"}
 
 
+FIRST, SECOND = [{"name": "first"}], [{"name": "second"}]
+
+
 def test_a_version_names_its_content():
-    one = config.discovery(config.endpoints(Route((ONE,))), number=1)
-    same = config.discovery(config.endpoints(Route((ONE,))), number=2)
-    other = config.discovery(config.endpoints(Route((TWO,))), number=2)
+    one = config.discovery(FIRST, number=1)
+    same = config.discovery(FIRST, number=2)
+    other = config.discovery(SECOND, number=2)
     assert one["version_info"].partition("-")[2] == same["version_info"].partition("-")[2]
     assert same["version_info"] != other["version_info"]
     assert config.same_content(one, same)
@@ -80,37 +127,52 @@ def test_a_version_names_its_content():
 
 def test_a_file_is_written_when_it_says_something_new_and_can_be_taken_back(tmp_path):
     files = EnvoyFiles(tmp_path)
-    assert files.version("eds") is None
-    assert files.route() is None
-    first = files.write("eds", config.endpoints(Route((ONE,))))
+    assert files.version("rds") is None
+    assert files.resources("rds") == []
+    first = files.write("rds", FIRST)
     assert first.startswith("1-")
-    assert files.write("eds", config.endpoints(Route((ONE,)))) == first
-    second = files.write("eds", config.endpoints(Route((TWO,))))
+    assert files.write("rds", FIRST) == first
+    second = files.write("rds", SECOND)
     assert second.startswith("2-")
-    assert files.route() == (second, Route((TWO,)))
-    assert files.restore("eds") == first
-    assert files.route() == (first, Route((ONE,)))
+    assert files.resources("rds") == SECOND
+    assert files.restore("rds") == first
+    assert files.resources("rds") == FIRST
+
+
+def test_two_writes_of_one_change_are_taken_back_together(tmp_path):
+    files = EnvoyFiles(tmp_path)
+    first = files.write("cds", FIRST)
+    files.write("cds", [*FIRST, *SECOND])
+    files.write("cds", SECOND, keep=False)
+    assert files.restore("cds") == first
+
+
+def test_a_file_that_was_not_there_is_taken_back(tmp_path):
+    files = EnvoyFiles(tmp_path)
+    files.write("eds/one", FIRST)
+    assert files.restore("eds/one") is None
+    assert not files.path("eds/one").exists()
 
 
 def test_a_write_that_changed_nothing_takes_nothing_back(tmp_path):
     files = EnvoyFiles(tmp_path)
-    files.write("eds", config.endpoints(Route((ONE,))))
-    second = files.write("eds", config.endpoints(Route((TWO,))))
-    assert files.write("eds", config.endpoints(Route((TWO,)))) == second
-    assert files.restore("eds") == second
+    files.write("rds", FIRST)
+    second = files.write("rds", SECOND)
+    assert files.write("rds", SECOND) == second
+    assert files.restore("rds") == second
 
 
 def test_the_same_is_written_anew_where_envoy_does_not_have_it(tmp_path):
     files = EnvoyFiles(tmp_path)
-    first = files.write("eds", config.endpoints(Route((ONE,))))
-    assert files.write("eds", config.endpoints(Route((ONE,))), anew=True) != first
+    first = files.write("rds", FIRST)
+    assert files.write("rds", FIRST, anew=True) != first
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version_info": 1}'])
 def test_a_file_that_somebody_broke_is_replaced(tmp_path, text):
     files = EnvoyFiles(tmp_path)
-    files.write("eds", config.endpoints(Route((ONE,))))
-    files.path("eds").write_text(text)
-    assert files.version("eds") is None
-    files.write("eds", config.endpoints(Route((ONE,))))
-    assert files.route()[1] == Route((ONE,))
+    files.write("rds", FIRST)
+    files.path("rds").write_text(text)
+    assert files.version("rds") is None
+    files.write("rds", FIRST)
+    assert files.resources("rds") == FIRST

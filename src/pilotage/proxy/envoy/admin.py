@@ -10,24 +10,30 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from pilotage.model import Route
-from pilotage.proxy.envoy.config import ADMIN_SOCKET, CLUSTER, LISTENER, read_endpoints
+from pilotage.proxy.envoy.answers import STATS
+from pilotage.proxy.envoy.names import ADMIN_SOCKET, LISTENER
+from pilotage.proxy.envoy.state import State, from_dump
 
 ANSWER = 5.0
 """Seconds in which Envoy must answer."""
 
-STATS: Mapping[str, str] = {
-    "eds": f"cluster.{CLUSTER}",
+_STATS: Mapping[str, str] = {
     "cds": "cluster_manager.cds",
     "rds": f"http.{LISTENER}.rds.{LISTENER}",
     "lds": "listener_manager.lds",
 }
-"""Where Envoy keeps, for each file, ``version_text`` and its counts of updates."""
+
+
+def stats_of(kind: str) -> str:
+    """Where Envoy keeps, for each file, ``version_text`` and its counts of updates."""
+    return _STATS.get(kind) or f"cluster.{kind.removeprefix('eds/')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +79,43 @@ class Admin:
         return value
 
     async def version(self, kind: str) -> str | None:
-        """The version of a file (``eds``, ``cds``, ``rds``, ``lds``) that is in force."""
-        version: str | None = await self._stat(f"{STATS[kind]}.version_text")
+        """The version of a file (``cds``, ``eds/CLUSTER``…) that is in force."""
+        version: str | None = await self._stat(f"{stats_of(kind)}.version_text")
         return version
 
     async def refusals(self, kind: str) -> int:
         """How often Envoy has refused this file, or could not read it."""
         counts = [
-            await self._stat(f"{STATS[kind]}.{name}")
+            await self._stat(f"{stats_of(kind)}.{name}")
             for name in ("update_rejected", "update_failure")
         ]
         return sum(int(count or 0) for count in counts)
 
     async def _stat(self, name: str) -> Any:
-        answer = await self.json(f"/stats?format=json&filter=^{name.replace('.', '[.]')}$")
+        answer = await self.json(f"/stats?format=json&filter=^{quote(re.escape(name))}$")
         return next((stat["value"] for stat in answer["stats"] if stat.get("name") == name), None)
 
-    async def route(self) -> Route:
-        """The endpoints in force."""
-        answer = await self.json("/config_dump?include_eds&resource=dynamic_endpoint_configs")
-        for entry in answer.get("configs", ()):
-            assignment = entry["endpoint_config"]
-            if assignment.get("cluster_name") == CLUSTER:
-                return read_endpoints(assignment)
-        return Route()
+    async def state(self) -> State:
+        """What is in force."""
+        return from_dump(await self.json("/config_dump?include_eds"))
+
+    async def answers(self) -> dict[str, Any]:
+        """Envoy's counts of what was answered, for `pilotage.proxy.envoy.answers.sample`."""
+        return await self.json(f"/stats?format=json&histogram_buckets=detailed&filter=^{STATS}[.]")
 
     async def in_flight(self) -> dict[str, int]:
         """Per address: requests that an instance is working on, or that wait for a connection to it."""
         answer = await self.json("/clusters?format=json")
         counts: dict[str, int] = {}
         for cluster in answer.get("cluster_statuses", ()):
-            if cluster["name"] != CLUSTER:
-                continue
             for host in cluster.get("host_statuses", ()):
-                address = host["address"]["socket_address"]
+                address = host["address"].get("socket_address")
+                if address is None:
+                    continue  # the gate
                 stats = {stat["name"]: int(stat.get("value", 0)) for stat in host["stats"]}
-                counts[f"{address['address']}:{address['port_value']}"] = stats.get(
-                    "rq_active", 0
-                ) + stats.get("rq_pending_active", 0)
+                name = f"{address['address']}:{address['port_value']}"
+                count = stats.get("rq_active", 0) + stats.get("rq_pending_active", 0)
+                counts[name] = counts.get(name, 0) + count
         return counts
 
     async def listener_error(self) -> str:

@@ -19,7 +19,8 @@ from pilotage.host.launch import Program, Status, launch, read_status
 from pilotage.host.ports import is_free, listener
 from pilotage.host.process import ProcessId, signal_group, wait_gone
 from pilotage.proxy.envoy.admin import connect
-from pilotage.proxy.envoy.config import ADMIN_SOCKET, EnvoySettings
+from pilotage.proxy.envoy.config import EnvoySettings
+from pilotage.proxy.envoy.names import ADMIN_SOCKET
 
 GRACE = 5.0
 """Seconds that Envoy has to end after SIGTERM; it needs some 20 ms."""

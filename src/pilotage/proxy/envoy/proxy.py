@@ -10,27 +10,28 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from pilotage.errors import ProxyError
 from pilotage.events import CommandRan, Emit
 from pilotage.host.fence import Fence
 from pilotage.host.files import dump_json, write_atomic
 from pilotage.model import Endpoint, Route, Sample
-from pilotage.proxy.envoy import config
+from pilotage.proxy.checks import require_sound
+from pilotage.proxy.envoy import answers, config
 from pilotage.proxy.envoy.admin import Admin, connect
+from pilotage.proxy.envoy.change import Change, unwritten
 from pilotage.proxy.envoy.config import EnvoySettings
 from pilotage.proxy.envoy.files import EnvoyFiles
+from pilotage.proxy.envoy.names import Resource
 from pilotage.proxy.envoy.process import EnvoyProcess
+from pilotage.proxy.envoy.state import State
+from pilotage.proxy.envoy.steps import steps
 
-_POLL = 0.001  # Envoy takes a file in about 1 ms
 _DRAIN_POLL = (
     0.05  # and its worker threads follow within a few: two polls are further apart than that
 )
-_NOUNS = {"eds": "route", "cds": "cluster", "rds": "route table", "lds": "listener"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,16 @@ class EnvoyProxy:
                 await self._start()
 
     async def _start(self) -> None:
-        process = self._process
+        process, files = self._process, self._files
+        await process.stop()  # one that died has its port until the last of it is gone
         process.require_port()  # before anything is written
         said = process.said()
-        versions = {kind: self._write(kind, it) for kind, it in self._resources().items()}
+        now = files.state()
+        way = steps(self.settings, now, now.route())
+        versions = {it.kind: self._write(it.kind, it.resources) for it in (*way.before, *way.after)}
         self._write_rest()
+        with contextlib.suppress(OSError):
+            files.prune()
         started = time.monotonic()
         await process.start()
         argv = ("envoy", "-c", str(self.settings.directory / "bootstrap.json"))
@@ -79,44 +85,58 @@ class EnvoyProxy:
             raise
 
     async def _require_in_force(self, admin: Admin, versions: Mapping[str, str], said: int) -> None:
-        for kind, version in versions.items():
-            if not await self._in_force(admin, kind, version, refused=0):
-                raise await self._refused(admin, kind, said, state="no edge runs")
+        change = Change(self.settings, admin, State())
+        try:
+            for kind, version in versions.items():
+                await change.confirm(kind, version, refused=0, said=said)
+        except ProxyError as error:
+            error.state = "no edge runs"
+            raise
 
     async def _update(self) -> None:
         """Bring a running Envoy to what the configuration says."""
-        await self._process.ready(
-            since=self._process.said()
-        )  # a killed deployer may just have started it
+        # A deployer that was killed may just have started it.
+        await self._process.ready(since=self._process.said())
         self._write_rest()
         async with self._admin() as admin:
-            for kind, resource in self._resources().items():
-                await self._change(admin, kind, resource)
+            now = await admin.state()
+            await Change(self.settings, admin, now).make(now.route())
 
     async def observe(self) -> Mapping[str, Route]:
         """What Envoy itself says that it does; nothing when it does not run."""
-        if not self._process.alive:
-            return {}
         try:
-            async with connect(self.settings.directory) as admin:
-                # But for the middle of a change, that is what the file says, in the order it was given.
-                written = self._files.route()
-                if written is not None and await admin.version("eds") == written[0]:
-                    return {self.settings.host: written[1]}
-                return {self.settings.host: await admin.route()}
+            async with self._asked() as admin:
+                return {self.settings.host: (await admin.state()).route()} if admin else {}
         except OSError:
             return {}
 
     async def apply(self, host: str, route: Route, *, token: int) -> float:
-        """Rename the endpoints into place, and wait until Envoy says that they are in force."""
+        """Put in force what the route needs, then the route, and take away what it needs no more."""
         self._require_host(host)
+        require_sound(host, route)
         async with self._fence.hold(token), self._admin() as admin:
-            await self._change(admin, "eds", config.endpoints(route))
-            return time.monotonic()
+            return await Change(self.settings, admin, await admin.state()).make(route)
 
     async def measure(self, release: str) -> Mapping[str, Sample]:
-        """Not counted yet by release: everything goes to one cluster."""
-        return {self.settings.host: Sample()}
+        """Envoy's own counts of the answers; `pilotage.proxy.envoy.answers` says of which.
+
+        Latencies are a second old at most. They begin anew, as the counts do, when Envoy is started.
+        """
+        try:
+            async with self._asked() as admin:
+                stats = await admin.answers() if admin else None
+        except OSError:
+            return {}
+        return {self.settings.host: answers.sample(stats, release)} if stats else {}
+
+    @contextlib.asynccontextmanager
+    async def _asked(self) -> AsyncIterator[Admin | None]:
+        """The admin interface; None when no Envoy runs."""
+        if self._process.alive:
+            async with connect(self.settings.directory) as admin:
+                yield admin
+        else:
+            yield None
 
     async def drain(self, host: str, endpoints: tuple[Endpoint, ...], *, limit: float) -> int:
         """Poll Envoy's own count of each endpoint's requests.
@@ -160,21 +180,9 @@ class EnvoyProxy:
             except FileNotFoundError:
                 pass
             except OSError as error:
-                raise self._unwritten(self.settings.directory, error) from error
+                raise unwritten(str(self.settings.directory), error) from error
 
     # -- files -------------------------------------------------------------------------------
-
-    def _resources(self) -> dict[str, dict[str, Any]]:
-        """What Envoy must have in force, in the order in which it may be given it."""
-        settings = self.settings
-        resources = {
-            "cds": config.cluster(settings),
-            "rds": config.routes(settings),
-            "lds": config.listener(settings),
-        }
-        if self._files.version("eds") is None:
-            return {"eds": config.endpoints(Route()), **resources}
-        return resources
 
     def _write_rest(self) -> None:
         """Write what is read at the start of Envoy, and the certificate, which it confirms nowhere."""
@@ -183,63 +191,20 @@ class EnvoyProxy:
             for path in (settings.tls.certificate, settings.tls.key):
                 if not path.is_file():
                     raise ProxyError("there is no such certificate or key", where=str(path))
-            self._write("sds", config.certificate(settings.tls))
+            self._write("sds", (config.certificate(settings.tls),))
         path = settings.directory / "bootstrap.json"
         try:
             settings.directory.mkdir(mode=0o700, exist_ok=True)
             write_atomic(path, dump_json(config.bootstrap(settings)))
         except OSError as error:
-            raise self._unwritten(path, error) from error
+            raise unwritten(str(path), error) from error
 
-    def _write(self, kind: str, resource: Mapping[str, Any], *, anew: bool = False) -> str:
+    def _write(self, kind: str, resources: Sequence[Resource]) -> str:
         try:
             self.settings.directory.mkdir(mode=0o700, exist_ok=True)
-            return self._files.write(kind, resource, anew=anew)
+            return self._files.write(kind, resources)
         except OSError as error:
-            raise self._unwritten(self._files.path(kind), error) from error
-
-    # -- one change --------------------------------------------------------------------------
-
-    async def _change(self, admin: Admin, kind: str, resource: Mapping[str, Any]) -> None:
-        """Write one file and see it in force, or put the old one back and say why."""
-        said = self._process.said()
-        refused = await admin.refusals(kind)
-        before = self._files.version(kind)
-        version = self._write(kind, resource, anew=await admin.version(kind) != before)
-        noun = _NOUNS[kind]
-        try:
-            if await self._in_force(admin, kind, version, refused=refused):
-                return
-            unclear = await admin.refusals(kind) <= refused
-            restored = self._restore(kind)
-            # Refused, it never was in force. Not confirmed, it may yet come: wait for the old one.
-            if not unclear or await self._in_force(admin, kind, restored, refused=None):
-                state = f"the old {noun} is in force"
-            else:
-                state = f"it is not certain which {noun} is in force, {before} or {version}"
-            raise await self._refused(admin, kind, said, state=state)
-        except OSError:
-            self._restore(kind)
-            raise
-
-    async def _in_force(
-        self, admin: Admin, kind: str, version: str | None, *, refused: int | None
-    ) -> bool:
-        """Wait for Envoy to say that a version is in force; False once it refused it, or did not say so."""
-        deadline = time.monotonic() + self.settings.confirm
-        while await admin.version(kind) != version:
-            if refused is not None and await admin.refusals(kind) > refused:
-                return False
-            if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(_POLL)
-        return True
-
-    def _restore(self, kind: str) -> str | None:
-        try:
-            return self._files.restore(kind)
-        except OSError as error:
-            raise self._unwritten(self._files.path(kind), error) from error
+            raise unwritten(str(self._files.path(kind)), error) from error
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -255,33 +220,16 @@ class EnvoyProxy:
             raise ProxyError(
                 "Envoy is gone",
                 where=f"{self.settings.address}:{self.settings.port} on {self.settings.host}",
-                state="nothing is served, and the route is the old one",
-                next="`pilotage deploy` starts it again with that route",
+                state="nothing is served",
+                next="`pilotage deploy` starts it again with the route that it had",
             ) from error
-
-    async def _refused(self, admin: Admin, kind: str, said: int, *, state: str) -> ProxyError:
-        words = await admin.listener_error() if kind == "lds" else ""
-        words = words or self._process.words(since=said) or "it gives no reason"
-        return ProxyError(
-            f"Envoy did not take the new {_NOUNS[kind]}: {words}",
-            where=str(self._files.path(kind)),
-            state=state,
-        )
 
     def _silent(self, error: OSError) -> ProxyError:
         return ProxyError(
             f"Envoy runs, and its admin interface does not answer: {error.strerror or error}",
             where=str(self.settings.directory),
-            state="it serves what it served before, as far as it serves",
+            state="it is not certain which route is in force",
             next=f"see {self._process.log}",
-        )
-
-    def _unwritten(self, path: Path, error: OSError) -> ProxyError:
-        return ProxyError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            state="the old route is in force",
-            next="make room, or give the right to write there; then run this again",
         )
 
     def _require_host(self, host: str) -> None:
