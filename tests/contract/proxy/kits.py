@@ -13,7 +13,7 @@ from tests.integration.envoy.conftest import free_port
 from tests.integration.envoy.edge import HOST, App, app, client
 from tests.integration.local.world import until
 
-from pilotage.model import Endpoint, Route
+from pilotage.model import Endpoint, Route, Sample
 from pilotage.proxy.base import Proxy
 from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
 from pilotage.proxy.memory import MemoryProxy
@@ -33,6 +33,10 @@ class Kit(Protocol):
 
     def in_flight(self, endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[None]:
         """A request that this endpoint, the active one, works on for as long as the context is open."""
+        ...
+
+    async def requests(self, release: str, *, good: int, bad: int) -> None:
+        """So many requests, all answered by that release, the only active one; the bad ones with 500."""
         ...
 
     async def refuses(self, route: Route, *, token: int) -> None:
@@ -73,6 +77,11 @@ class EnvoyKit:
             serving.release.set()
             await slow
 
+    async def requests(self, release: str, *, good: int, bad: int) -> None:
+        async with client(self._settings.port) as it:
+            for path in ("/",) * good + ("/500",) * bad:
+                await it.get(path)
+
     async def refuses(self, route: Route, *, token: int) -> None:
         await self.proxy.apply(self.host, UNUSABLE, token=token)
 
@@ -97,6 +106,11 @@ class MemoryKit:
         self.proxy.in_flight[endpoint.instance] = 1
         yield
         del self.proxy.in_flight[endpoint.instance]
+
+    async def requests(self, release: str, *, good: int, bad: int) -> None:
+        at = (self.host, release)
+        before = self.proxy.answered.get(at, Sample())
+        self.proxy.answered[at] = before + Sample(good + bad, bad, ((1.0, good + bad),))
 
     async def refuses(self, route: Route, *, token: int) -> None:
         self.proxy.rejecting.add(self.host)

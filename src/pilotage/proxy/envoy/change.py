@@ -59,7 +59,7 @@ class Change:
         way = steps(self.settings, now, route)
         try:
             for write in way.before:
-                await self._put(write)
+                await self.put(write)
         except ProxyError as error:
             error.state = await self._undo()
             raise
@@ -70,7 +70,7 @@ class Change:
         for write in way.after:
             self._touched.clear()
             try:
-                await self._put(write)
+                await self.put(write)
             except ProxyError as error:
                 self._put_back()
                 is_listener = write.kind == "lds"
@@ -80,7 +80,7 @@ class Change:
             self._files.prune()
         return moment
 
-    async def _put(self, write: Write) -> None:
+    async def put(self, write: Write) -> None:
         """Write one file and see it in force."""
         kind, files, admin = write.kind, self._files, self.admin
         said = self._process.said()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pilotage.model import Endpoint, Front, Route
@@ -116,10 +117,29 @@ def _said(route: Route) -> dict[str, Any]:
         "active": sorted({cluster_name(endpoint.release) for endpoint in route.active}),
         "trial": sorted({cluster_name(endpoint.release) for endpoint in route.trial}),
         "share": route.share,
-        "front": route.front.to_json() if route.front else None,
+        "front": _front(route.front) if route.front else None,
         "gate": gate_name(route.front) if route.front else None,
     }
     return {"metadata": {"filter_metadata": {METADATA: ours}}}
+
+
+def _front(front: Front) -> dict[str, Any]:
+    """The same for 30 s and 30.0 s: what is written is compared, and a gate's name made of it."""
+    return {**front.to_json(), "limit": float(front.limit)}
+
+
+def read_front(said: Mapping[str, Any] | None) -> Front | None:
+    """The front that `_said` told of. In Envoy's dump every number is one of JavaScript's."""
+    if said is None:
+        return None
+    front = Front.from_json(said)
+    after = front.retry_after
+    return replace(
+        front,
+        status=int(front.status),
+        limit=float(front.limit),
+        retry_after=None if after is None else int(after),
+    )
 
 
 def _page(front: Front) -> dict[str, Any]:
@@ -143,7 +163,7 @@ def _page(front: Front) -> dict[str, Any]:
 
 def gate_name(front: Front) -> str:
     """One for each kind of pause: those who wait already go on waiting as they began."""
-    text = json.dumps(front.to_json(), sort_keys=True)
+    text = json.dumps(_front(front), sort_keys=True)
     return GATE + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pilotage.model import Endpoint, Front, Route
 from pilotage.proxy.envoy.names import GATE, HOLD, LISTENER, METADATA, Resource
+from pilotage.proxy.envoy.routes import read_front
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class State:
         if ours is None:
             # Before there was a cluster for each release, one had the endpoints of all of them.
             return self._sorted({action.get("route", {}).get("cluster")}, set())
-        front = Front.from_json(ours["front"]) if ours["front"] else None
+        front = read_front(ours["front"])
         if front is not None and front.mode == "pause" and ours["gate"] not in self.clusters:
             return self._sorted(self._behind_hold(), set())  # it ended, but for the last file
         active, trial = set(ours["active"]), set(ours["trial"])
