@@ -14,7 +14,7 @@ from pilotage.events import Event
 from pilotage.model import Endpoint, Route
 from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
 from pilotage.proxy.envoy.admin import connect
-from pilotage.proxy.envoy.names import path
+from pilotage.proxy.envoy.names import Resource, path
 from pilotage.proxy.envoy.process import EnvoyProcess
 
 HOST = "here"
@@ -239,6 +239,11 @@ class Edge:
         async with connect(self.settings.directory) as admin:
             answer = await admin.json(f"/stats?format=json&filter=^{name}$")
         return next((int(it["value"]) for it in answer["stats"] if it.get("name") == name), 0)
+
+    async def clusters(self) -> list[Resource]:
+        """Those in force."""
+        async with connect(self.settings.directory) as admin:
+            return list((await admin.state()).clusters.values())
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""

@@ -74,6 +74,30 @@ def test_a_request_that_was_retried_and_then_answered_is_one_good_answer(edge):
     asyncio.run(story())
 
 
+def test_of_several_active_releases_another_answers_for_one_that_is_gone(edge):
+    """In a rolling deploy an instance that dies may be the only one of its release."""
+
+    async def story():
+        async with app("one") as one, app("two") as two, app("three") as three:
+            await edge.proxy.ensure(token=1)
+            route, _ = await edge.route(one, two, three)
+            assert await edge.observed() == route
+            assert {await ask(edge.port) for _ in range(50)} == {"one", "two", "three"}
+            await one.kill()
+            async with client(edge.port) as it:
+                for method in ("GET", "POST") * 20:
+                    answer = await it.get("/", method=method, body=b"!")
+                    assert answer.body in {b"two!", b"three!"}
+            for other in (two, three):
+                sample = await counted(edge, other.name, requests=other.served, timed=other.served)
+                assert (sample.requests, sample.errors) == (other.served, 0)
+            await edge.route(two)
+            assert await ask(edge.port) == "two"
+            assert not any("+" in it["name"] for it in await edge.clusters())
+
+    asyncio.run(story())
+
+
 def test_a_release_that_nobody_can_reach_has_only_errors(edge):
     async def story():
         async with app("one") as one:

@@ -58,7 +58,13 @@ def test_each_release_has_its_own():
 def test_latency_is_in_milliseconds_and_in_the_upper_bounds_of_envoys_own_buckets():
     bucket = {"lower_bound": 310, "width": 10, "count": 2}
     late = {"lower_bound": 300000.0, "width": 10000, "count": 1}
-    histogram = {"name": "answers.first_byte.cluster.release-one", "totals": [bucket, late]}
-    other = {"name": "answers.first_byte.cluster.release-two", "totals": [bucket]}
-    stats = {"stats": [{"histograms": {"details": [histogram, other]}}]}
+    histograms = [
+        {"name": f"answers.first_byte.by.release-{name}", "totals": totals}
+        for name, totals in (
+            ("one.route.", [bucket, late]),
+            ("two.route.", [bucket]),
+            ("one.route.held", [late]),
+        )
+    ]
+    stats = {"stats": [{"histograms": {"details": histograms}}]}
     assert answers.sample(stats, "one") == Sample(latency=((0.32, 2), (310.0, 1)))

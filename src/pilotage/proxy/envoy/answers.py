@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilotage.model import Sample
-from pilotage.proxy.envoy.names import METADATA, TYPE, cluster_name
+from pilotage.proxy.envoy.names import HELD, METADATA, TYPE, cluster_name
 
 STATS = "answers"
 """What the names of these counters begin with."""
@@ -24,7 +24,7 @@ STATS = "answers"
 _REQUESTS = re.compile(
     rf"{STATS}\.requests\.cluster\.([^.]*)\.by\.([^.]*)\.code\.(\d*)\.flags\.([^.]*)"
 )
-_LATENCY = f"{STATS}.first_byte.cluster."
+_LATENCY = re.compile(rf"{STATS}\.first_byte\.by\.([^.]*)\.route\.([^.]*)")
 _LEFT = "DC"
 _BROKEN = frozenset(("UC", "UR", "LR", "UPE", "UT", "SI", "UMSDR"))
 """Envoy's flags for an answer that ended before its end, for which the client is not to blame."""
@@ -33,17 +33,20 @@ _UPGRADED = 101
 
 def loggers() -> list[dict[str, Any]]:
     """The access loggers of the edge's listener."""
-    cluster = {"name": "cluster", "value_format": "%UPSTREAM_CLUSTER%"}
+    # Whose an answer is, its endpoint says; the cluster only does where none could be chosen.
+    by = {"name": "by", "value_format": f"%UPSTREAM_METADATA({METADATA}:cluster)%"}
     tags = [
-        cluster,
-        # A request that was held goes by another cluster: then the endpoint says whose it is.
-        {"name": "by", "value_format": f"%UPSTREAM_METADATA({METADATA}:cluster)%"},
+        {"name": "cluster", "value_format": "%UPSTREAM_CLUSTER%"},
+        by,
         {"name": "code", "value_format": "%RESPONSE_CODE%"},
         {"name": "flags", "value_format": "%RESPONSE_FLAGS%"},
     ]
     requests = {"stat": {"name": "requests", "tags": tags}, "value_fixed": 1}
     first_byte = {
-        "stat": {"name": "first_byte", "tags": [cluster]},
+        "stat": {
+            "name": "first_byte",
+            "tags": [by, {"name": "route", "value_format": "%ROUTE_NAME%"}],
+        },
         "unit": "Microseconds",
         "value_format": "%COMMON_DURATION(DS_RX_END:US_RX_BEG:us)%",
     }
@@ -85,7 +88,9 @@ def sample(stats: Mapping[str, Any], release: str) -> Sample:
             requests += stat["value"]
             errors += stat["value"] if _failed(status, marks) else 0
         for histogram in stat.get("histograms", {}).get("details", ()):
-            if histogram["name"] == _LATENCY + name:
+            match = _LATENCY.fullmatch(histogram["name"])
+            # The time for which a request was held is not the release's.
+            if match and match[1] == name and match[2] != HELD:
                 for bucket in histogram["totals"]:
                     bound = (bucket["lower_bound"] + bucket["width"]) / 1000
                     latency[round(bound, 6)] += bucket["count"]

@@ -13,6 +13,7 @@ from pilotage.proxy.envoy.names import (
     TYPE,
     cluster_name,
     endpoints_of,
+    shared_name,
     socket_of,
     source,
 )
@@ -58,12 +59,27 @@ def hold_closed(settings: EnvoySettings, by: str) -> dict[str, Any]:
 
 def hold_open(settings: EnvoySettings, names: Iterable[str]) -> dict[str, Any]:
     """Where the held requests go when the pause ends: to the clusters that then serve."""
+    return _first_of(settings, HOLD, names)
+
+
+def shared(settings: EnvoySettings, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """For each of several clusters one that is it first, and the others when a request is retried."""
+    every = list(names)
+    return {
+        shared_name(name): _first_of(
+            settings, shared_name(name), (name, *(it for it in every if it != name))
+        )
+        for name in every
+    }
+
+
+def _first_of(settings: EnvoySettings, name: str, names: Iterable[str]) -> dict[str, Any]:
     members = {
         "@type": f"{TYPE}extensions.clusters.aggregate.v3.ClusterConfig",
         "clusters": list(names),
     }
     return {
-        **_cluster(settings, HOLD),
+        **_cluster(settings, name),
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": members},
     }

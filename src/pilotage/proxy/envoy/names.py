@@ -20,6 +20,8 @@ ADMIN_SOCKET = "admin.sock"
 
 GATE = "gate-"
 """What the name of the listener and cluster begins with that a request waits for during a pause."""
+HELD = "held"
+"""The name of the route during a pause."""
 HOLD_HEADER = "x-pilotage-hold"
 """How a gate tells a question for leave from a request that was held for too long."""
 HOLD = "hold"
@@ -35,6 +37,11 @@ def cluster_name(release: str) -> str:
     """The cluster of a release. A name is part of a path and of the names of Envoy's counters."""
     safe = re.sub(r"[^A-Za-z0-9_-]", lambda match: f"~{ord(match[0]):x}~", release)
     return f"release-{safe}"
+
+
+def shared_name(cluster: str) -> str:
+    """A cluster with others to fall back on."""
+    return f"{cluster}+"
 
 
 def endpoints_of(cluster: str) -> str:

@@ -15,6 +15,7 @@ from pilotage.proxy.envoy.config import HELD_BODY, EnvoySettings, ask
 from pilotage.proxy.envoy.names import (
     AUTHORIZE,
     GATE,
+    HELD,
     HOLD,
     HOLD_HEADER,
     LISTENER,
@@ -24,6 +25,7 @@ from pilotage.proxy.envoy.names import (
     ROUTER,
     TYPE,
     cluster_name,
+    shared_name,
     socket_of,
 )
 
@@ -62,6 +64,7 @@ def _action(settings: EnvoySettings, route: Route) -> dict[str, Any]:
         "check_settings": {"http_service": ask(gate_name(front))},
     }
     return {
+        "name": HELD,
         "route": {"cluster": HOLD, **_forward(settings)},
         "request_body_buffer_limit": HELD_BODY,
         "request_headers_to_remove": [HOLD_HEADER],
@@ -81,6 +84,8 @@ def _weights(route: Route) -> dict[str, int]:
     """How much each cluster gets. Several active releases share by the number of their endpoints."""
     share = round(_WHOLE * route.share) if route.trial else 0
     active, trial = _split(route.active, _WHOLE - share), _split(route.trial, share)
+    if len(active) > 1 and not trial:
+        return {shared_name(name): weight for name, weight in active.items()}
     return {**(active or ({NOWHERE: _WHOLE - share} if trial else {})), **trial}
 
 
@@ -108,6 +113,15 @@ def _retries(settings: EnvoySettings) -> dict[str, Any]:
             }
         ],
         "host_selection_retry_max_attempts": "5",
+        # Only where clusters are shared is there another priority: the next release.
+        "retry_priority": {
+            "name": "envoy.retry_priorities.previous_priorities",
+            "typed_config": {
+                "@type": f"{TYPE}extensions.retry.priority.previous_priorities.v3"
+                ".PreviousPrioritiesConfig",
+                "update_frequency": 1,
+            },
+        },
     }
 
 

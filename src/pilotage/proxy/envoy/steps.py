@@ -52,7 +52,7 @@ class _Way:
     route: Route
 
     def steps(self) -> Steps:
-        wanted = self.releases() | self.held()
+        wanted = self.releases() | self.shared() | self.held()
         everything = {**self.now.clusters, **wanted}
         served = {cluster_name(e.release) for e in (*self.route.active, *self.route.trial)}
         early: list[Write] = []
@@ -84,6 +84,12 @@ class _Way:
     def releases(self) -> dict[str, Resource]:
         names = dict.fromkeys(cluster_name(endpoint.release) for endpoint in self.route.endpoints)
         return {name: clusters.cluster(self.settings, name) for name in names}
+
+    def shared(self) -> dict[str, Resource]:
+        """Clusters for several releases that are active together: each may answer for another."""
+        names = dict.fromkeys(cluster_name(endpoint.release) for endpoint in self.route.active)
+        several = len(names) > 1 and not self.route.trial
+        return {**clusters.shared(self.settings, names)} if several else {}
 
     def held(self) -> dict[str, Resource]:
         """What holds requests, or takes those that were held. Under maintenance they wait on."""
