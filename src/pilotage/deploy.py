@@ -22,7 +22,7 @@ from pilotage.errors import (
     TargetError,
 )
 from pilotage.events import Emit, Ended, Note, Planned, Switched
-from pilotage.execute import StepError, execute, start_gate
+from pilotage.execute import execute, start_gate
 from pilotage.model import DeployState, HalfRef, HistoryEntry, Observed, Release, Ships
 from pilotage.observe import World, observe
 from pilotage.plan import (
@@ -34,7 +34,7 @@ from pilotage.plan import (
     plan_return,
     plan_rollback,
 )
-from pilotage.run import Run
+from pilotage.run import Run, StepError
 from pilotage.standstill import stands
 from pilotage.steps import Check, Confirm, Finish, Start, Switch
 from pilotage.store import Claim, Lease, hold

@@ -21,22 +21,21 @@ from pilotage.events import (
     StepFinished,
     StepStarted,
 )
+from pilotage.expand import expand_together, expands_from
 from pilotage.migrate.migration import Migration
 from pilotage.model import (
     Half,
     HalfRef,
     Instance,
     Intent,
-    Observed,
     Registration,
     Release,
-    fits,
 )
 from pilotage.observe import World, observe
 from pilotage.plan.rule import blocked, join_refs
 from pilotage.proof import Proof, prove
 from pilotage.record import finish, mark_verified
-from pilotage.run import Run, judge, together
+from pilotage.run import Run, StepError, judge, require_fit, together
 from pilotage.steps import (
     Adopt,
     ApplyHalf,
@@ -65,30 +64,34 @@ from pilotage.traffic import drain, switch
 LOOK_AGAIN_SECONDS = 0.2
 
 
-class StepError(Exception):
-    """Carries the step that failed to whoever decides what to do about it."""
-
-    def __init__(self, step: Step, error: PilotageError) -> None:
-        super().__init__(str(error))
-        self.step = step
-        self.error = error
-
-
 async def execute(run: Run) -> None:
     """Every step of the plan, in order. Raises `StepError` at the first that fails."""
     steps = run.plan.steps
-    for index, step in enumerate(steps):
-        at = {"index": index, "total": len(steps), "step": step.describe(), "kind": step.kind}
-        began = time.monotonic()
-        try:
-            await run.lease.renew(doing=step.describe())
-            run.emit(StepStarted(**at))  # type: ignore[arg-type]
-            detail = await perform(run, step)
-        except PilotageError as error:
-            run.emit(StepFailed(**at, error=error.what))  # type: ignore[arg-type]
-            raise StepError(step, error) from error
-        seconds = time.monotonic() - began
-        run.emit(StepFinished(**at, seconds=seconds, detail=detail or ""))  # type: ignore[arg-type]
+    index = 0
+    while index < len(steps):
+        together = expands_from(steps, index)
+        if len(together) > 1:
+            await expand_together(run, index, together)
+        else:
+            await execute_step(run, index)
+        index += len(together) or 1
+
+
+async def execute_step(run: Run, index: int) -> None:
+    """The step of the plan at ``index``. Raises `StepError`."""
+    steps = run.plan.steps
+    step = steps[index]
+    at = {"index": index, "total": len(steps), "step": step.describe(), "kind": step.kind}
+    began = time.monotonic()
+    try:
+        await run.lease.renew(doing=step.describe())
+        run.emit(StepStarted(**at))  # type: ignore[arg-type]
+        detail = await perform(run, step)
+    except PilotageError as error:
+        run.emit(StepFailed(**at, error=error.what))  # type: ignore[arg-type]
+        raise StepError(step, error) from error
+    seconds = time.monotonic() - began
+    run.emit(StepFinished(**at, seconds=seconds, detail=detail or ""))  # type: ignore[arg-type]
 
 
 async def perform(run: Run, step: Step) -> str | None:
@@ -158,21 +161,6 @@ async def expand_half(run: Run, ref: HalfRef, *, fresh: bool) -> None:
         emit=run.emit,
         fresh=fresh,
     )
-
-
-def require_fit(observed: Observed, *refs: HalfRef) -> None:
-    """Refuse halves after which something that runs would no longer fit (and fits now)."""
-    before, after = observed.schema.applied, observed.schema.applied.plus(*refs)
-    for instance in observed.alive:
-        ships = observed.ships(instance.release)
-        fit = fits(ships, after)
-        if fits(ships, before) and not fit:
-            raise Misfit(
-                f"{instance.id} on {instance.host} would not fit after {join_refs(refs)}: "
-                f"it {fit.describe()}",
-                state="the half was not begun",
-                next="see `pilotage status`",
-            )
 
 
 async def contract(run: Run, step: Contract) -> str | None:

@@ -13,12 +13,10 @@ from pilotage.deploy import look
 from pilotage.errors import Misfit, Refused
 from pilotage.events import Emit
 from pilotage.execute import (
-    StepError,
     close_door,
     execute,
     open_door,
     prove_again,
-    require_fit,
 )
 from pilotage.migrate.migration import Migration
 from pilotage.model import Half, HalfRef, Intent, Observed, Spec, expand, fits
@@ -26,7 +24,7 @@ from pilotage.observe import World, observe
 from pilotage.plan import Goal, Plan
 from pilotage.plan.halves import contract_step, contracts_due, pending_expands
 from pilotage.plan.rule import blocked, expand_first, older_first, required_first, walk
-from pilotage.run import Run
+from pilotage.run import Run, StepError, require_fit
 from pilotage.steps import ApplyHalf, Backfill, Contract, Step
 from pilotage.store import Claim, hold
 

@@ -6,14 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
-from pilotage.errors import Misfit
+from pilotage.errors import Misfit, PilotageError
 from pilotage.events import Emit
 from pilotage.migrate.migration import Migration
-from pilotage.model import Applied, Kind, Release, cannot_return, fits, version_key
+from pilotage.model import (
+    Applied,
+    HalfRef,
+    Kind,
+    Observed,
+    Release,
+    cannot_return,
+    fits,
+    version_key,
+)
 from pilotage.observe import World
 from pilotage.plan.goal import Policy
 from pilotage.plan.plan import Plan
-from pilotage.plan.rule import misfit
+from pilotage.plan.rule import join_refs, misfit
+from pilotage.steps import Step
 from pilotage.store import Lease
 
 
@@ -37,6 +47,30 @@ class Run:
         found = self.plan.migrations.get(version)
         assert found is not None, version
         return found
+
+
+class StepError(Exception):
+    """Carries the step that failed to whoever decides what to do about it."""
+
+    def __init__(self, step: Step, error: PilotageError) -> None:
+        super().__init__(str(error))
+        self.step = step
+        self.error = error
+
+
+def require_fit(observed: Observed, *refs: HalfRef) -> None:
+    """Refuse halves after which something that runs would no longer fit (and fits now)."""
+    before, after = observed.schema.applied, observed.schema.applied.plus(*refs)
+    for instance in observed.alive:
+        ships = observed.ships(instance.release)
+        fit = fits(ships, after)
+        if fits(ships, before) and not fit:
+            raise Misfit(
+                f"{instance.id} on {instance.host} would not fit after {join_refs(refs)}: "
+                f"it {fit.describe()}",
+                state="the half was not begun",
+                next="see `pilotage status`",
+            )
 
 
 def judge(release: Release, announced: Applied, *, kind: Kind = Kind.TRAFFIC) -> None:

@@ -10,7 +10,7 @@ lost its lease had in flight is over before the next one looks, and what it had 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from pilotage.events import Emit
@@ -65,6 +65,29 @@ class Schema(Protocol):
         ------
         HalfFailed, LockUnavailable, AmbiguousOutcome, LeaseLost
             ``state`` says how much of the half is applied.
+        """
+        ...
+
+    async def apply_some(
+        self,
+        migrations: Sequence[Migration],
+        *,
+        release: str | None,
+        token: int,
+        emit: Emit,
+        fresh: bool = False,
+        seconds: float,
+    ) -> int:
+        """Run the expand halves of migrations in their order, as `apply` would one after the other.
+
+        About as many as ``seconds`` allow, and at least one; returns how many, from the first, are
+        applied now. A half that is told as finished (`HalfFinished`) stays applied when the server
+        crashes.
+
+        Raises
+        ------
+        HalfFailed, LockUnavailable, AmbiguousOutcome, LeaseLost
+            As `apply`, of the first half that failed; those before it are applied.
         """
         ...
 

@@ -81,7 +81,7 @@ class HalfRun:
         if stored is not None and stored.row.how == "opened":
             stored = None
         done = self._done = self._already_done(stored)
-        if stored is not None and done >= len(self._statements) and not stored.in_statement:
+        if stored is not None and self._is_over(stored, done):
             return
         started = time.monotonic()
         work.emit(
@@ -108,6 +108,13 @@ class HalfRun:
                 half=str(ref), name=self._migration.name, seconds=time.monotonic() - started
             )
         )
+
+    def _is_over(self, stored: StoredHalf, done: int) -> bool:
+        """Whether nothing is left to do, not even to write that it is finished (see `Series`)."""
+        if done < len(self._statements) or stored.in_statement:
+            return False
+        unfilled = self._ref.half is Half.EXPAND and self._migration.backfill is not None
+        return unfilled or stored.row.finished_at is not None
 
     def _already_done(self, stored: StoredHalf | None) -> int:
         """How many statements an earlier run has done; they must still be the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pilotage.errors import UsageError
 from pilotage.events import Emit
@@ -35,6 +35,19 @@ class NoSchema:
     ) -> None:
         """Refused: there is nothing to migrate."""
         raise _nothing(migration)
+
+    async def apply_some(
+        self,
+        migrations: Sequence[Migration],
+        *,
+        release: str | None,
+        token: int,
+        emit: Emit,
+        fresh: bool = False,
+        seconds: float,
+    ) -> int:
+        """Refused."""
+        raise _nothing(migrations[0])
 
     async def backfill(self, migration: Migration, *, final: bool, token: int, emit: Emit) -> None:
         """Refused."""

@@ -6,7 +6,7 @@ session that will do the work, compares the lease token with the fence under it,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -26,6 +26,7 @@ from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.replicas import replayed
 from pilotage.migrate.revert import Revert
 from pilotage.migrate.script import Windows, first_windows
+from pilotage.migrate.series import Series
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql.effects import net
 from pilotage.migrate.state import State
@@ -265,6 +266,21 @@ class SqlSchema:
         """Run a half, once; see `pilotage.migrate.half`."""
         async with self._working(token, emit) as work:
             await HalfRun(work, migration, half, release=release, fresh=fresh).run()
+
+    async def apply_some(
+        self,
+        migrations: Sequence[Migration],
+        *,
+        release: str | None,
+        token: int,
+        emit: Emit,
+        fresh: bool = False,
+        seconds: float,
+    ) -> int:
+        """Run expand halves under one lock; see `pilotage.migrate.series`."""
+        async with self._working(token, emit) as work:
+            series = Series(work, release=release, fresh=fresh, own=self._connections.open)
+            return await series.run(migrations, seconds=seconds)
 
     async def backfill(self, migration: Migration, *, final: bool, token: int, emit: Emit) -> None:
         """Run the backfill; see `pilotage.migrate.backfill`."""

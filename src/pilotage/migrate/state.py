@@ -8,12 +8,12 @@ Nothing here takes a lock or judges anything; `pilotage.migrate.runner` calls it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from pilotage.errors import LeaseLost
-from pilotage.migrate.dialects.base import Dialect, Session
+from pilotage.migrate.dialects.base import Call, Dialect, Session
 from pilotage.model import (
     Half,
     HalfRef,
@@ -52,6 +52,19 @@ class Cursor:
     total_rows: int
     scanned: int = 0  # rows of the statement's table that this pass has walked over
     finished: bool = False
+
+
+class _HalfValues(TypedDict):
+    """The columns of a row of ``pilotage_migrations`` that a runner writes."""
+
+    name: str
+    checksum: str
+    release: str | None
+    statements_done: NotRequired[int]
+    done_digest: NotRequired[str]
+    in_statement: NotRequired[bool]
+    finished: NotRequired[bool]
+    how: NotRequired[str]
 
 
 class State:
@@ -188,43 +201,58 @@ class State:
         ]
         return sorted(found, key=lambda stored: stored.row.ref)
 
-    async def put_half(
-        self,
-        session: Session,
-        ref: HalfRef,
-        *,
-        name: str,
-        checksum: str,
-        release: str | None,
-        statements_done: int = 0,
-        done_digest: str = "",
-        in_statement: bool = False,
-        finished: bool = False,
-        how: str = "applied",
-    ) -> None:
+    async def put_half(self, session: Session, ref: HalfRef, **values: Unpack[_HalfValues]) -> None:
         """Write the row of a half, keeping when it was started and opened."""
+        call = self.half_row(ref, **values)
+        await session.execute(call.sql, *call.values)
+
+    def half_row(self, ref: HalfRef, **values: Unpack[_HalfValues]) -> Call:
+        """What `put_half` runs."""
         now = self._dialect.now
-        await session.execute(
+        return Call(
             f"INSERT INTO {self._home}pilotage_migrations AS m (stream, version, half, name,"
             " checksum, release, started_at, finished_at, statements_done, done_digest,"
             " in_statement, how) VALUES ($1, $2, $3, $4, $5, $6,"
-            f" {now}, {now if finished else 'NULL'}, $7, $8, $9, $10)"
+            f" {now}, {now if values.get('finished') else 'NULL'}, $7, $8, $9, $10)"
             " ON CONFLICT (stream, version, half) DO UPDATE SET name = excluded.name,"
             " checksum = excluded.checksum, release = excluded.release,"
             " started_at = coalesce(m.started_at, excluded.started_at),"
             " finished_at = excluded.finished_at,"
             " statements_done = excluded.statements_done, done_digest = excluded.done_digest,"
             " in_statement = excluded.in_statement, how = excluded.how",
+            (
+                self._stream,
+                ref.version,
+                str(ref.half),
+                values["name"],
+                values["checksum"],
+                values["release"],
+                values.get("statements_done", 0),
+                values.get("done_digest", ""),
+                values.get("in_statement", False),
+                values.get("how", "applied"),
+            ),
+        )
+
+    async def known_expands(self, session: Session, versions: Sequence[str]) -> set[str]:
+        """Those of the versions whose expand half has a row."""
+        rows = await session.query(
+            f"SELECT version FROM {self._home}pilotage_migrations"
+            f" WHERE stream = $1 AND half = 'expand' AND version IN ({_places(versions, after=1)})",
             self._stream,
-            ref.version,
-            str(ref.half),
-            name,
-            checksum,
-            release,
-            statements_done,
-            done_digest,
-            in_statement,
-            how,
+            *versions,
+        )
+        return {version for (version,) in rows}
+
+    async def finish_expands(self, session: Session, versions: Sequence[str]) -> int:
+        """Write that the expand halves of these versions, all of whose statements are done, are
+        applied to their end; how many were not so before."""
+        return await session.execute(
+            f"UPDATE {self._home}pilotage_migrations SET finished_at = {self._dialect.now}"
+            " WHERE stream = $1 AND half = 'expand' AND finished_at IS NULL"
+            f" AND version IN ({_places(versions, after=1)})",
+            self._stream,
+            *versions,
         )
 
     async def finish_half(self, session: Session, ref: HalfRef, checksum: str) -> None:
@@ -439,3 +467,8 @@ class State:
 def _loaded(value: Any) -> Any:
     """A JSON column: psycopg has decoded it, SQLite gives its text."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _places(values: Sequence[object], *, after: int) -> str:
+    """``$2, $3, …``: the places of values that follow ``after`` others."""
+    return ", ".join(f"${number}" for number in range(after + 1, after + 1 + len(values)))

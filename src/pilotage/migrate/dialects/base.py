@@ -11,11 +11,11 @@ author's statement carries none and reaches the server exactly as it was written
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pilotage.model import Session as SeenSession
 
@@ -84,6 +84,13 @@ class StatementError(Exception):
         if self.hint:
             parts.append(f"HINT: {self.hint}")
         return "; ".join(parts)
+
+
+class Call(NamedTuple):
+    """A statement and its values, to be sent with others; see `Dialect.pipeline`."""
+
+    sql: str
+    values: tuple[object, ...] = ()
 
 
 class Session(Protocol):
@@ -275,6 +282,39 @@ class Dialect(ABC):
         """`bounded`, for statements that change the schema."""
         async with self.bounded(session, lock=lock, total=total):
             yield
+
+    # -- many statements in one round trip -----------------------------------------------------------
+
+    pipelines: bool = False
+    """Whether the methods of this part can be called; see `pilotage.migrate.series`."""
+
+    async def pipeline(
+        self, session: Session, calls: Sequence[Call], done: Callable[[int], None]
+    ) -> None:
+        """Run statements in order, without waiting for one before the next is sent; ``done(index)``
+        is told of each that passed. Nothing after the first that fails is run.
+
+        Raises
+        ------
+        StatementError
+            Of the statement that failed. A transaction that it was in is left open.
+        """
+        raise NotImplementedError
+
+    def opening(
+        self, session: Session, *, lock: float | None, total: float | None, durable: bool
+    ) -> tuple[Call, ...]:
+        """What begins a transaction under `limit`. Not ``durable``: its commit does not wait for the
+        disk, so a crash of the server may undo it, together with all that was committed after it."""
+        raise NotImplementedError
+
+    def closing(self, row: Call) -> tuple[Call, ...]:
+        """What writes a row of ours (see `become_self`), then commits."""
+        raise NotImplementedError
+
+    async def alone(self, session: Session, own: Sequence[Session]) -> bool:
+        """Whether nobody but us is connected to the database."""
+        raise NotImplementedError
 
     # -- backfills ---------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ __all__ = [
     "creates_index_concurrently",
     "effects",
     "grammar",
+    "is_plain",
     "is_query",
     "located",
     "needs_no_transaction",
@@ -65,6 +66,12 @@ def needs_no_transaction(statement: str, dialect: str) -> str:
 def transaction_control(statement: str, dialect: str) -> str:
     """``BEGIN``, ``COMMIT``, ``ROLLBACK``, … when the statement is one, or ``""``."""
     return grammar(dialect).transaction_control(statement)
+
+
+def is_plain(statement: str, dialect: str) -> bool:
+    """Whether the statement only makes or changes things of the schema, and leaves the session as it
+    was. False for what is not known."""
+    return grammar(dialect).plain(statement)
 
 
 def is_query(statement: str, dialect: str) -> bool:

@@ -42,6 +42,10 @@ class Grammar(Protocol):
         """``BEGIN``, ``COMMIT``, … when the statement is one, or ``""``."""
         ...
 
+    def plain(self, statement: str) -> bool:
+        """Whether it only makes or changes things of the schema, and leaves the session as it was."""
+        ...
+
     def query(self, statement: str) -> bool:
         """Whether it only reads: SELECT, WITH, VALUES or TABLE, and changes nothing."""
         ...

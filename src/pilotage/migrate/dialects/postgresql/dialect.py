@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import psycopg
@@ -12,6 +12,7 @@ from pilotage.errors import DatabaseUnavailable, PoolerUnsafe
 from pilotage.migrate.dialects.base import (
     APPLICATION_NAME,
     TABLE_PREFIX,
+    Call,
     Dialect,
     Session,
     StatementError,
@@ -22,7 +23,7 @@ from pilotage.migrate.dialects.base import (
 from pilotage.migrate.dialects.postgresql import catalogue, login, walking
 from pilotage.migrate.dialects.postgresql.address import parse
 from pilotage.migrate.dialects.postgresql.dump import dump
-from pilotage.migrate.dialects.postgresql.session import PostgresSession
+from pilotage.migrate.dialects.postgresql.session import BEGIN, PostgresSession
 from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
 
@@ -281,12 +282,12 @@ class PostgreSQL(Dialect):
             _milliseconds(lock),
             _milliseconds(total),
             local,
-            *(["1s" if self._server_checks(session) else "0"] if local else []),
+            *([self._check_interval(session)] if local else []),
         )
 
-    def _server_checks(self, session: Session) -> bool:
-        """Whether the server can see that a client is gone: not on Windows."""
-        return cast(PostgresSession, session).on_unix
+    def _check_interval(self, session: Session) -> str:
+        """How often the server looks whether its client is still there; on Windows it cannot."""
+        return "1s" if cast(PostgresSession, session).on_unix else "0"
 
     async def become_self(self, session: Session) -> None:
         """Undo SET ROLE and SET SESSION AUTHORIZATION, until the end of the transaction."""
@@ -328,6 +329,37 @@ class PostgreSQL(Dialect):
     async def missing_grants(self, session: Session, home: str, role: str | None) -> list[str]:
         """What `GRANT` statements the application's role lacks."""
         return await catalogue.missing_grants(session, home, role) if role else []
+
+    # -- many statements in one round trip -----------------------------------------------------
+
+    pipelines = True
+
+    async def pipeline(
+        self, session: Session, calls: Sequence[Call], done: Callable[[int], None]
+    ) -> None:
+        """By libpq's pipeline mode; see `PostgresSession.pipeline`."""
+        await cast(PostgresSession, session).pipeline(calls, done)
+
+    def opening(
+        self, session: Session, *, lock: float | None, total: float | None, durable: bool
+    ) -> tuple[Call, ...]:
+        """BEGIN and the limits of `limit`; not ``durable``: with synchronous_commit off."""
+        names = ["lock_timeout", "statement_timeout", "client_connection_check_interval"]
+        values = [_milliseconds(lock), _milliseconds(total), self._check_interval(session)]
+        if not durable:
+            names.append("synchronous_commit")
+            values.append("off")
+        settings = ", ".join(f"set_config('{name}', ${n}, true)" for n, name in enumerate(names, 1))
+        return (Call(BEGIN), Call(f"SELECT {settings}", tuple(values)))
+
+    def closing(self, row: Call) -> tuple[Call, ...]:
+        """The roles as in `become_self`, the row, COMMIT."""
+        own = (Call("SET LOCAL SESSION AUTHORIZATION DEFAULT"), Call("SET LOCAL ROLE NONE"))
+        return (*own, row, Call("COMMIT"))
+
+    async def alone(self, session: Session, own: Sequence[Session]) -> bool:
+        """As far as pg_stat_activity shows; not where it may not be read."""
+        return await self.sessions(session, own) == ()
 
     # -- backfills -----------------------------------------------------------------------------
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.errors import error_from_result
+from psycopg.generators import fetch_many, send
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 
-from pilotage.migrate.dialects.base import OWN_PATIENCE, Row, StatementError, Trouble
+from pilotage.migrate.dialects.base import OWN_PATIENCE, Call, Row, StatementError, Trouble
 from pilotage.migrate.dialects.postgresql.address import Address
 
 _TROUBLES = {
@@ -26,8 +28,13 @@ _TROUBLES = {
 }
 _LOST = ("08", "57P")  # connection exceptions; the server is shutting down or crashed
 
+_MOMENT = 0.5
+"""Seconds that a cancelled pipeline is given to come to its end."""
+
 _GRACE = 5.0
 """Seconds until a statement that was cancelled is left to the driver."""
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 # State that another session acted upon must survive a crash of the server.
 _SET_UP = (
@@ -129,6 +136,53 @@ class PostgresSession:
             raise translate(error, lost=self._connection.broken) from error
         return max(cursor.rowcount, 0)
 
+    async def pipeline(self, calls: Sequence[Call], done: Callable[[int], None]) -> None:
+        """Run statements without waiting for one before the next is sent; see `Dialect.pipeline`.
+
+        The server skips whatever follows a statement that failed. COMMIT has its answer sent at once,
+        so that ``done`` is told of it while the next transaction runs.
+        """
+        running = asyncio.ensure_future(self._pipeline(calls, done))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # What is nearly done may end, so that it can be said to be done.
+            await asyncio.wait([running], timeout=_MOMENT)
+            await self._terminate(running)
+            raise
+
+    async def _pipeline(self, calls: Sequence[Call], done: Callable[[int], None]) -> None:
+        connection = self._connection
+        pgconn = connection.pgconn
+        encoding = connection.info.encoding
+        failed: psycopg.Error | None = None
+        try:
+            async with connection.lock:
+                pgconn.enter_pipeline_mode()
+                for sql, values in calls:
+                    pgconn.send_query_params(sql.encode(encoding), [_text(v) for v in values])
+                    if sql == "COMMIT":
+                        pgconn.send_flush_request()
+                pgconn.pipeline_sync()
+                await connection.wait(send(pgconn))
+                for index in range(len(calls)):
+                    result = (await connection.wait(fetch_many(pgconn)))[-1]
+                    if result.status == ExecStatus.FATAL_ERROR:
+                        failed = error_from_result(result, encoding=encoding)
+                    elif failed is None:
+                        done(index)
+                await connection.wait(fetch_many(pgconn))
+                pgconn.exit_pipeline_mode()
+        except psycopg.Error as error:
+            lost = pgconn.status == ConnStatus.BAD
+            await self.close()  # it is somewhere in the middle of the answers
+            raise translate(error, lost=lost) from error
+        except BaseException:
+            await self.close()
+            raise
+        if failed is not None:
+            raise translate(failed) from failed
+
     async def _run(self, sql: str, values: tuple[object, ...]) -> psycopg.AsyncCursor[Row]:
         running = asyncio.ensure_future(self._connection.execute(cast("Any", sql), values or None))
         try:
@@ -157,11 +211,7 @@ class PostgresSession:
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[None]:
         """A transaction block; ``snapshot``: REPEATABLE READ, READ ONLY."""
-        await self.execute(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            if snapshot
-            else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-        )
+        await self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else BEGIN)
         try:
             yield
         except BaseException:
@@ -183,3 +233,14 @@ class PostgresSession:
         """End the session."""
         with suppress(psycopg.Error):
             await self._connection.close()
+
+
+def _text(value: object) -> bytes | None:
+    """A value of one of our own statements as PostgreSQL reads it."""
+    match value:
+        case None:
+            return None
+        case bool():
+            return b"t" if value else b"f"
+        case _:
+            return str(value).encode()

@@ -33,6 +33,10 @@ class PostgreSQL:
         """The transaction command that the statement is, or ``""``."""
         return parser.transaction_control(parser.tree(statement))
 
+    def plain(self, statement: str) -> bool:
+        """Whether it is DDL of a kind that sets nothing in the session."""
+        return parser.plain(parser.tree(statement))
+
     def query(self, statement: str) -> bool:
         """Whether it is a query without INTO, row locks or a CTE that changes rows."""
         return parser.query(parser.tree(statement))

@@ -149,6 +149,40 @@ def query(node: Any) -> bool:
 _WRITERS = (pb.InsertStmt, pb.UpdateStmt, pb.DeleteStmt, pb.MergeStmt, pb.LockingClause)
 
 
+_PLAIN = {
+    "AlterEnumStmt": "",
+    "AlterObjectSchemaStmt": "",
+    "AlterOwnerStmt": "",
+    "AlterSeqStmt": "",
+    "AlterTableStmt": "",
+    "CommentStmt": "",
+    "CompositeTypeStmt": "",
+    "CreateDomainStmt": "",
+    "CreateEnumStmt": "",
+    "CreateFunctionStmt": "",
+    "CreateSchemaStmt": "",
+    "CreateSeqStmt": "sequence",
+    "CreateStatsStmt": "",
+    "CreateStmt": "relation",
+    "CreateTrigStmt": "",
+    "DropStmt": "",
+    "GrantStmt": "",
+    "IndexStmt": "",
+    "RenameStmt": "",
+    "ViewStmt": "view",
+}
+"""Statements that leave the session as it was, and which of their fields names what they make."""
+
+
+def plain(node: Any) -> bool:
+    """Whether the statement is one of `_PLAIN`, runs in a transaction, and makes nothing temporary."""
+    field = _PLAIN.get(type(node).__name__)
+    if field is None or no_transaction(node):
+        return False
+    made = getattr(node, field) if field else None
+    return made is None or (made.relpersistence != "t" and made.schemaname != "pg_temp")
+
+
 def _options(node: Any) -> dict[str, Any]:
     return {option.def_elem.defname: option.def_elem for option in node.params}
 

@@ -33,6 +33,10 @@ class SQLite:
         """The transaction command that the statement is, or ``""``."""
         return scanner.transaction_control(statement)
 
+    def plain(self, statement: str) -> bool:
+        """Never: SQLite is asked statement by statement, there is nothing to gain."""
+        return False
+
     def query(self, statement: str) -> bool:
         """Whether its verb is SELECT or VALUES (SQLite's CTEs change no rows)."""
         return scanner.query(statement)
