@@ -107,6 +107,7 @@ class Postgres:
     directory: Path
     port: int
     process: subprocess.Popen[bytes]
+    options: list[str] = field(default_factory=list)
     templates: dict[str, str] = field(default_factory=dict)
 
     password = "sup3r-s3cret"
@@ -148,6 +149,24 @@ class Postgres:
         finally:
             self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def crash(self) -> None:
+        """SIGKILL all of it at one moment: what it had not written to its files yet is gone."""
+        self.process.send_signal(signal.SIGSTOP)  # so that it starts no further process
+        children = [pid for pid, parent in _processes() if parent == self.process.pid]
+        for pid in (self.process.pid, *children):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+        deadline = time.monotonic() + 30
+        while {pid for pid, _ in _processes()} & set(children):
+            assert time.monotonic() < deadline, "it does not end"
+            time.sleep(0.01)
+
+    def start_again(self) -> None:
+        """Start it on the data that the crash left."""
+        self.process = _launch(self.bin, self.directory, self.port, self.options)
+        assert _answers(self), (self.directory / "log").read_text()
+
     def stop(self) -> None:
         """Stop it at once; its data is thrown away."""
         self.process.send_signal(signal.SIGQUIT)  # immediate shutdown
@@ -155,8 +174,22 @@ class Postgres:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def start_postgres(major: int) -> Postgres:
-    """Start a server of this major version; skips or fails the test when it is not installed."""
+def _processes() -> list[tuple[int, int]]:
+    """The processes of this machine that have not ended, each with its parent (Linux)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                found.append((int(path.parent.name), int(parent)))
+    return found
+
+
+def start_postgres(major: int, **changes: str) -> Postgres:
+    """Start a server of this major version; skips or fails the test when it is not installed.
+
+    ``changes``: of its settings.
+    """
     programs = postgres_bin(major)
     if programs is None:
         missing(f"PostgreSQL {major}")
@@ -190,20 +223,24 @@ def start_postgres(major: int) -> Postgres:
     }
     if major >= 16:
         settings["scram_iterations"] = "1"
+    options = [f"-c{key}={value}" for key, value in (settings | changes).items()]
     for _ in range(5):
         port = free_port()
-        options = [f"-c{key}={value}" for key, value in settings.items()]
-        with (directory / "log").open("ab") as log:
-            process = run_as_user(
-                [programs / "postgres", "-D", data, "-p", str(port), *options],
-                stdout=log, stderr=log, cwd="/",
-            )  # fmt: skip
-        server = Postgres(major, programs, directory, port, process)
+        process = _launch(programs, directory, port, options)
+        server = Postgres(major, programs, directory, port, process, options)
         if _answers(server):
             return server
         process.kill()
         process.wait()
     raise AssertionError((directory / "log").read_text())
+
+
+def _launch(
+    programs: Path, directory: Path, port: int, options: list[str]
+) -> subprocess.Popen[bytes]:
+    argv = [programs / "postgres", "-D", directory / "data", "-p", str(port), *options]
+    with (directory / "log").open("ab") as log:
+        return run_as_user(argv, stdout=log, stderr=log, cwd="/")
 
 
 def _answers(server: Postgres) -> bool:

@@ -317,6 +317,13 @@ class SchemaPort(Port):
         self._process.token = token
         await self._process.point("schema.claim", after=True)
 
+    async def apply_some(self, migrations: Any, **named: Any) -> Any:
+        """As so many calls of `apply`."""
+        await self._process.point("schema.apply")
+        done = await self._inner.apply_some(migrations, **named)
+        await self._process.point("schema.apply", after=True)
+        return done
+
     async def view(self) -> Any:
         """Sessions, as they were seen."""
         await self._process.point("schema.view")

@@ -136,31 +136,36 @@ class ModelSchema:
         fresh: bool = False,
     ) -> None:
         """Run a half, in a transaction or statement by statement."""
-        ref = HalfRef(migration.version, half)
         async with self._lock(token) as server:
-            row = server.rows.get(ref)
-            statements = self._statements(migration, half)
-            if row is not None and (row.finished_at or row.statements_done == len(statements)):
-                return
-            section = migration.section(half)
-            assert section is not None
-            change = server.change[migration.version]
-            if section.directives.transaction:
+            await self._apply(server, migration, half, release=release, fresh=fresh)
+
+    async def _apply(
+        self, server: Server, migration: Migration, half: Half, *, release: str | None, fresh: bool
+    ) -> None:
+        ref = HalfRef(migration.version, half)
+        row = server.rows.get(ref)
+        statements = self._statements(migration, half)
+        if row is not None and (row.finished_at or row.statements_done == len(statements)):
+            return
+        section = migration.section(half)
+        assert section is not None
+        change = server.change[migration.version]
+        if section.directives.transaction:
+            await self._step("schema.statement")
+            self._in_transaction(change, ref)
+        else:
+            server.rows[ref] = row or HalfRow(ref, release=release, started_at=server.now())
+            server.begun.add(ref)
+            for number, statement in enumerate(statements):
                 await self._step("schema.statement")
-                self._in_transaction(change, ref)
-            else:
-                server.rows[ref] = row or HalfRow(ref, release=release, started_at=server.now())
-                server.begun.add(ref)
-                for number, statement in enumerate(statements):
-                    await self._step("schema.statement")
-                    if number == 0 and half is Half.CONTRACT:
-                        self._contracting(change)
-                    self._run(ref, number, lambda s=statement: s.run_once(server.db))
-                    await self._step("schema.recorded")
-                    server.rows[ref] = replace(server.rows[ref], statements_done=number + 1)
-            self._finish(migration, ref, release, statements=len(statements), fresh=fresh)
-            if half is Half.CONTRACT:
-                server.contracted(change)
+                if number == 0 and half is Half.CONTRACT:
+                    self._contracting(change)
+                self._run(ref, number, lambda s=statement: s.run_once(server.db))
+                await self._step("schema.recorded")
+                server.rows[ref] = replace(server.rows[ref], statements_done=number + 1)
+        self._finish(migration, ref, release, statements=len(statements), fresh=fresh)
+        if half is Half.CONTRACT:
+            server.contracted(change)
 
     async def apply_some(
         self,
@@ -172,12 +177,15 @@ class ModelSchema:
         fresh: bool = False,
         seconds: float,
     ) -> int:
-        """Two halves at a time, so that a series has a place where others come between."""
-        for migration in migrations[:2]:
-            await self.apply(
-                migration, Half.EXPAND, release=release, token=token, emit=emit, fresh=fresh
-            )
-        return len(migrations[:2])
+        """Two halves at most, so that a longer series has a place where others come between."""
+        some = migrations[:2]
+        async with self._lock(token) as server:
+            for migration in some:
+                if migration is not some[0]:
+                    await self._step("schema.apply")
+                    await self._step("schema.apply")
+                await self._apply(server, migration, Half.EXPAND, release=release, fresh=fresh)
+        return len(some)
 
     def _statements(self, migration: Migration, half: Half) -> list[object]:
         change = self._server.change[migration.version]
