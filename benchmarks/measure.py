@@ -50,6 +50,14 @@ def in_turn(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Tim
     return {name: Times(tuple(times)) for name, times in seconds.items()}
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Ours for a command; compiled modules are kept, as they are where something is installed."""
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+    }
+    return {**kept, **more}
+
+
 def timed(argv: Sequence[str | Path], **options: object) -> float:
     """The seconds that a command takes from start to end.
 
@@ -91,11 +99,7 @@ def against(results: Mapping[str, Times], peer: str, *, digits: int = 2) -> str:
 
 def machine() -> str:
     """What it ran on, and how busy that was, in one sentence."""
-    memory = 0
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        pass
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     load = os.getloadavg()[0]
     return (
         f"{platform.system()}, {os.cpu_count()} cores, {memory / 2**30:.0f} GB; "

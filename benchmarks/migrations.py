@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.measure import Contestant, against, in_turn, timed, write
+from benchmarks.measure import Contestant, against, environment, in_turn, timed, write
 from benchmarks.peers import TOOLS, BareLoop, Files, Pilotage, Tool
 from pilotage.demo import postgres
 from pilotage.events import ignore
@@ -99,8 +99,9 @@ def command(
 
     def run() -> float:
         url = new_database(running, used=used)
-        environment = {**os.environ, **tool.environment(url)}
-        seconds = timed(tool.argv(folder, url), cwd=folder, env=environment)
+        seconds = timed(
+            tool.argv(folder, url), cwd=folder, env=environment(**tool.environment(url))
+        )
         assert applied(url) == count, tool.name
         return seconds
 
