@@ -243,7 +243,7 @@ def test_at_the_limit_it_says_when_to_come_again(edge):
                 async with client(edge.port) as it:
                     began = time.monotonic()
                     answer = await it.get("/", method=method, body=body)
-                    assert time.monotonic() - began >= 0.5
+                    assert time.monotonic() - began >= 0.45  # Envoy's clock ticks coarsely
                 assert (answer.status, answer.body) == (503, b"Later.")
                 assert b"\r\nretry-after: 5\r\n" in answer.head
                 assert b"\r\ncontent-type: text/html; charset=utf-8\r\n" in answer.head
@@ -316,6 +316,42 @@ def test_a_pause_that_ends_with_nothing_behind_it_says_so(edge):
             await held(edge, 1)
             await edge.proxy.apply(HOST, Route(), token=1)
             assert await waiting == "503"
+
+    asyncio.run(story())
+
+
+def test_twenty_pauses_under_load_lose_no_request(edge):
+    """32 kept-alive connections that never retry; each pause ends with the other release active."""
+
+    async def story():
+        async with app("one") as one, app("two") as two:
+            await edge.proxy.ensure(token=1)
+            await edge.route(one)
+            stop, answers = asyncio.Event(), 0
+
+            async def load() -> None:
+                nonlocal answers
+                async with client(edge.port) as it:
+                    while not stop.is_set():
+                        answer = await it.get("/", method="POST", body=b"!")
+                        assert answer.status == 200, answer
+                        answers += 1
+                        await asyncio.sleep(0.02)
+
+            async with asyncio.TaskGroup() as clients:
+                for _ in range(32):
+                    clients.create_task(load())
+                for old, new in ((one, two), (two, one)) * 10:
+                    await edge.route(old, front=PAUSE)
+                    served = old.served
+                    await edge.route(new, draining=(old,), front=PAUSE)
+                    await edge.route(new, draining=(old,))
+                    assert await edge.proxy.drain(HOST, (old.endpoint,), limit=10) == 0
+                    assert old.served - served <= 32, "no more than was in flight"
+                    await edge.route(new)
+                stop.set()
+            assert answers > 300
+            assert one.served + two.served == answers
 
     asyncio.run(story())
 
