@@ -164,6 +164,7 @@ class Postgres:
 
     def start_again(self) -> None:
         """Start it on the data that the crash left."""
+        self.process.wait(30)
         self.process = _launch(self.bin, self.directory, self.port, self.options)
         assert _answers(self), (self.directory / "log").read_text()
 

@@ -1,0 +1,115 @@
+"""The deployer is killed with SIGKILL after each event of a deploy, a rollback and a contract, under load.
+
+Every time the same command, run again, ends right; not one request fails, and whatever was
+acknowledged is there. Each round is a deploy of the next release, so the state that one round leaves is
+what the next begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .load import Load, load
+from .service import Service
+
+PARTS = 4
+"""The rounds of a verb are spread over so many tests, which run beside each other."""
+
+
+def settled(texts: Service, release: str, *columns: int) -> None:
+    """The release runs, alone, on a schema with these columns; nothing is unfinished or locked."""
+    status = texts.status()
+    assert status["settled"], status
+    assert status["release"]["id"] == release
+    assert status["lock"] is None
+    lives = sorted((i["role"], i["release"], i["life"], i["fits"]) for i in status["instances"])
+    expected = [("job", release, "running", True), *[("web", release, "running", True)] * 2]
+    assert lives == expected
+    assert texts.columns() == {f"text_{number}" for number in columns}
+
+
+def killed_at_each_event(
+    texts: Service,
+    clients: Load,
+    verb: tuple[str, ...],
+    part: int,
+    *,
+    prepare: Callable[[], object],
+    check: Callable[[], None],
+) -> int:
+    """Kill ``verb`` after each event, every ``PARTS``-th of them here; how often that was."""
+    rounds, event = 0, part
+    while True:
+        prepare()
+        ran = texts.run(*verb, "--json", at=f":{event}")
+        if ran.status == 0:  # it has fewer events than that
+            assert len(ran.events) <= event, ran.out
+            check()
+            return rounds
+        assert ran.status == -9, (ran.status, ran.err)
+        assert clients.settle(60) == []
+        texts.done("lock", "release", "--yes")
+        texts.done(*verb, "--json")
+        check()
+        assert clients.settle(60) == [], f"after {ran.out.splitlines()[-1]}"
+        rounds += 1
+        event += PARTS
+
+
+def all_stored(texts: Service, clients: Load) -> None:
+    """No request failed at any time, and what was acknowledged is in the database."""
+    assert clients.failures == []
+    assert clients.requests > 500
+    there = texts.texts(texts.number)
+    assert {key: there.get(key) for key in clients.stored} == clients.stored
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_deploy(texts: Service, part: int) -> None:
+    texts.commit()
+    texts.done("deploy", "--json")
+
+    def check() -> None:
+        settled(texts, texts.releases[-1], texts.number - 1, texts.number)
+
+    with load(texts.port) as clients:
+        rounds = killed_at_each_event(
+            texts, clients, ("deploy",), part, prepare=texts.commit, check=check
+        )
+    assert rounds > 5
+    all_stored(texts, clients)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_rollback(texts: Service, part: int) -> None:
+    def prepare() -> None:
+        texts.commit()
+        texts.done("deploy", "--json")
+
+    def check() -> None:
+        settled(texts, texts.releases[-2], texts.number - 1, texts.number)
+        texts.done("deploy", "--json")
+
+    with load(texts.port) as clients:
+        name = ("rollback",)
+        rounds = killed_at_each_event(texts, clients, name, part, prepare=prepare, check=check)
+    assert rounds > 3
+    all_stored(texts, clients)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_contract(texts: Service, part: int) -> None:
+    def prepare() -> None:
+        texts.commit()
+        texts.done("deploy", "--json")
+
+    def check() -> None:
+        settled(texts, texts.releases[-1], texts.number)
+
+    with load(texts.port) as clients:
+        name = ("contract",)
+        rounds = killed_at_each_event(texts, clients, name, part, prepare=prepare, check=check)
+    assert rounds > 0
+    all_stored(texts, clients)
