@@ -1,10 +1,21 @@
-"""What holds for the whole suite: in CI, nothing is skipped."""
+"""What holds for the whole suite: in CI, nothing is skipped; and signals do what they do by default."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """A run in the background (``nohup``, ``&``) ignores signals, and every command would inherit that."""
+    for which, default in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(which) is signal.SIG_IGN:
+            signal.signal(which, default)
 
 
 @pytest.hookimpl(tryfirst=True)
