@@ -43,7 +43,7 @@ def killed_at_each_step(texts: Service, clients: Load, victim: str, part: int) -
         started = [event for event in ran.events if event.get("event") == "StepStarted"]
         clear(ran)
         if len(started) > step and victim == "postgres":
-            texts.postgres.restart()
+            texts.postgres.start_again()
             texts.run("lock", "release", "--yes")  # it could not be given back
         failed += ran.status
         run_again(texts, ran)
