@@ -34,6 +34,7 @@ from pilotage.plan import (
     plan_return,
     plan_rollback,
 )
+from pilotage.release_command import settle
 from pilotage.run import Run, StepError
 from pilotage.standstill import stands
 from pilotage.steps import Check, Confirm, Finish, Start, Switch
@@ -88,12 +89,21 @@ async def deploy(
 
 
 async def rollback(
-    world: World, goal: Goal, claim: Claim, emit: Emit, *, expect: str | None = None
+    world: World,
+    goal: Goal,
+    claim: Claim,
+    emit: Emit,
+    *,
+    expect: str | None = None,
+    force: bool = False,
 ) -> Plan:
-    """Go back to a release whose code fits the schema as it is now."""
+    """Go back to a release whose code fits the schema as it is now.
+
+    ``force``: a person says that it does where nobody else can.
+    """
 
     def plan(observed: Observed, now: float) -> Plan:
-        return plan_rollback(observed, goal, now=now)
+        return plan_rollback(observed, goal, now=now, force=force)
 
     return await _under_lease(world, goal, claim, emit, plan, expect=expect)
 
@@ -158,7 +168,7 @@ async def _under_lease(
     """Lease, look, plan, refuse or run."""
     await world.schema.prepare()
     async with hold(world.store, claim, emit) as lease:
-        observed = await look(world, lease)
+        observed = await look(world, lease, emit)
         plan = planner(observed, await world.store.now())
         if expect is not None and plan.fingerprint != expect:
             raise StalePlan(
@@ -169,7 +179,8 @@ async def _under_lease(
         emit(Planned(plan=plan))
         if plan.refusals:
             raise plan.refusals[0]
-        run = Run(world, plan, goal.policy, lease, emit)
+        origin = observed.state.release(plan.spec.from_)
+        run = Run(world, plan, goal.policy, lease, emit, origin)
         if plan.steps:
             await _recorded(run, goal, claim, live_on_failure=live_on_failure)
         else:
@@ -180,13 +191,17 @@ async def _under_lease(
     return plan
 
 
-async def look(world: World, lease: Lease) -> Observed:
+async def look(world: World, lease: Lease, emit: Emit) -> Observed:
     """Observe with authority: whatever an earlier deployer had in flight is over after this.
 
-    Intents that it left are withdrawn (a contract half that began has its row instead), and
-    releases that run without a record are recorded as *seen*.
+    A framework's command that it left running is waited for. Intents that it left are withdrawn (a
+    contract half that began has its row instead), and releases that run without a record are recorded
+    as *seen*.
     """
     await world.schema.claim(token=lease.token)
+    if world.engine:
+        await settle(world, await observe(world, token=lease.token), token=lease.token, emit=emit)
+        await world.schema.claim(token=lease.token)
     left = [intent.ref for intent in (await world.schema.view()).intents]
     if left:
         await world.schema.withdraw(left, token=lease.token)

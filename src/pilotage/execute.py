@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from pilotage import release_command
 from pilotage.edges import close_edges, open_edges, shut
 from pilotage.errors import Misfit, PilotageError, VerifyFailed
 from pilotage.events import (
@@ -52,6 +53,7 @@ from pilotage.steps import (
     Forget,
     Open,
     OpenEdges,
+    RunFramework,
     Soak,
     Start,
     Step,
@@ -108,6 +110,8 @@ async def perform(run: Run, step: Step) -> str | None:
             return await open_edges(run, step)
         case ApplyHalf(ref=ref, fresh=fresh):
             await expand_half(run, ref, fresh=fresh)
+        case RunFramework(refs=refs, fresh=fresh):
+            await run_framework(run, refs, fresh=fresh)
         case Backfill(version=version):
             await run.world.schema.backfill(
                 run.migration(version), final=False, token=run.token, emit=run.emit
@@ -163,6 +167,12 @@ async def expand_half(run: Run, ref: HalfRef, *, fresh: bool) -> None:
     )
 
 
+async def run_framework(run: Run, refs: tuple[HalfRef, ...], *, fresh: bool) -> None:
+    """Have a framework apply its halves, if every running release still fits afterwards."""
+    require_fit(await observe(run.world), *refs)
+    await release_command.apply(run, refs, fresh=fresh)
+
+
 async def contract(run: Run, step: Contract) -> str | None:
     """Close the door, look again, prove; then backfill, verify and apply. The point of no return.
 
@@ -186,6 +196,9 @@ async def contract(run: Run, step: Contract) -> str | None:
         if not step.optional:
             raise blocked(proof, refs)
         return hold_back(run, refs, proof.blockers)
+    if run.world.engine:
+        await release_command.apply(run, refs)
+        return None
     begun = await begun_before(run)
     for index, ref in enumerate(refs):
         migration = run.migration(ref.version)

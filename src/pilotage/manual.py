@@ -36,7 +36,7 @@ async def manual_run(
     """A run without a plan of its own, under the lease, after a look with authority."""
     await world.schema.prepare()
     async with hold(world.store, claim, emit) as lease:
-        observed = await look(world, lease)
+        observed = await look(world, lease, emit)
         spec = observed.state.spec or Spec(to=goal.release.id)
         plan = Plan(verb="migrate", release=goal.release, spec=spec, migrations=goal.files)
         yield Run(world, plan, goal.policy, lease, emit), observed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilotage.migrate.base import Schema
+from pilotage.migrate.base import Engine, Schema
 from pilotage.model import Observed
 from pilotage.proxy.base import Proxy
 from pilotage.store import Store
@@ -19,12 +19,16 @@ from pilotage.targets.base import Target
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The four ports through which pilotage sees and changes anything."""
+    """The ports through which pilotage sees and changes anything.
+
+    ``engine`` is there where the migrations are a framework's own, run by its own command.
+    """
 
     target: Target
     proxy: Proxy
     schema: Schema
     store: Store
+    engine: Engine | None = None
 
 
 async def observe(world: World, *, token: int | None = None) -> Observed:

@@ -29,13 +29,14 @@ from pilotage.store import Lease
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One plan being carried out, under one lease."""
+    """One plan being carried out, under one lease. ``origin``: the release that served before."""
 
     world: World
     plan: Plan
     policy: Policy
     lease: Lease
     emit: Emit
+    origin: Release | None = None
 
     @property
     def token(self) -> int:

@@ -177,7 +177,41 @@ class GitSource:
             entry.partition("\t")
             for entry in (await self._must("ls-tree", "--full-tree", "-z", tree)).split("\0")
         ]
-        blobs = {name: about.split()[2] for about, _, name in entries if " blob " in about}
+        return await self._blobs(
+            {name: about.split()[2] for about, _, name in entries if " blob " in about}
+        )
+
+    async def matching(self, sha: str | None, matches: Callable[[str], bool]) -> dict[str, bytes]:
+        """The files of a commit whose path (relative to `root`) matches, by path. Nothing is written.
+
+        ``sha`` None: those of the worktree as it is, untracked ones too, ignored ones not.
+
+        Raises
+        ------
+        UsageError
+            No repository, or no git.
+        TargetError
+            The commit cannot be read.
+        """
+        _, prefix = await self._prefix()
+        if sha is None:
+            listed = await self._must("ls-files", "-z", "-co", "--exclude-standard", "--", ".")
+            paths = sorted({path for path in listed.split("\0") if path and matches(path)})
+            there = ((path, self.root / path) for path in paths)
+            return {path: file.read_bytes() for path, file in there if file.is_file()}
+        tree = f"{sha}:{posixpath.normpath(prefix)}" if prefix else sha
+        listed = await self._must("ls-tree", "-r", "--full-tree", "-z", tree)
+        entries = [entry.partition("\t") for entry in listed.split("\0")]
+        return await self._blobs(
+            {
+                path: about.split()[2]
+                for about, _, path in entries
+                if " blob " in about and matches(path)
+            }
+        )
+
+    async def _blobs(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
+        """What blobs hold: by name, as they are given."""
         asked = "".join(f"{blob}\n" for blob in blobs.values()).encode()
         rest = os.fsencode(await self._must("cat-file", "--batch", input=asked))
         files = {}
@@ -333,7 +367,7 @@ class GitSource:
     ) -> str:
         status, out, words = await self._git(*arguments, inherit=inherit, input=input)
         if status != 0:
-            verbs = ("worktree", "submodule", "cat-file", "ls-tree", "rev-parse")
+            verbs = ("worktree", "submodule", "cat-file", "ls-tree", "ls-files", "rev-parse")
             verb = next((word for word in arguments if word in verbs), "status")
             raise TargetError(
                 f"`git {verb}` failed: {words or f'exit status {status}'}", where=str(self.root)

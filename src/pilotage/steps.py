@@ -101,13 +101,13 @@ class Contract(Step):
     optional: bool = False
 
     def describe(self) -> str:
-        halves = ", ".join(f"{ref.version} {name}" for ref, name in zip_names(self))
+        halves = ", ".join(f"{ref.version} {name}".rstrip() for ref, name in zip_names(self))
         held = " (or hold it, if something older turns up)" if self.optional else ""
         return f"prove that nothing older runs, then contract {halves}{held}"
 
 
-def zip_names(step: Contract) -> Iterable[tuple[HalfRef, str]]:
-    """The halves of a contract step with the names of their files."""
+def zip_names(step: Contract | RunFramework) -> Iterable[tuple[HalfRef, str]]:
+    """The halves of a step with the names of their files."""
     names = step.names or ("",) * len(step.refs)
     return zip(step.refs, names, strict=True)
 
@@ -123,6 +123,28 @@ class ApplyHalf(Step):
     def describe(self) -> str:
         assert self.ref.half is Half.EXPAND
         return f"expand {self.ref.version} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFramework(Step):
+    """Have a framework's own command apply these halves, in one run.
+
+    No ``refs``: the command is run all the same, for what pilotage cannot see in files. ``fresh``: on a
+    database that no instance has used yet, where contract halves are among them.
+    """
+
+    refs: tuple[HalfRef, ...] = ()
+    names: tuple[str, ...] = ()
+    framework: str = ""
+    command: str = ""
+    fresh: bool = False
+
+    def describe(self) -> str:
+        if not self.refs:
+            return f"run {self.framework}'s own command for the release: {self.command}"
+        halves = ", ".join(f"{ref.version} {name}".rstrip() for ref, name in zip_names(self))
+        verb = "apply" if self.fresh else "expand"
+        return f"{verb} {halves}, in one run of {self.framework}'s own command"
 
 
 @dataclass(frozen=True, slots=True)

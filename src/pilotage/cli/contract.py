@@ -40,15 +40,15 @@ def command(
     from pilotage.wiring import Project, contract_goal
     from pilotage.wiring.schema_file import record_after
 
-    wrong = [version for version in versions if not version.removesuffix("/contract").isdecimal()]
-    if wrong:
-        raise UsageError(
-            f"{wrong[0]!r} is not the version of a migration",
-            next="see the held halves in `pilotage status`",
-        )
-
     async def story(project: Project, emit: Emit) -> Plan:
         goal = await contract_goal(project, await observe(project.world))
+        known = {migration.version for migration in goal.files}
+        wrong = [v for v in versions if v.removesuffix("/contract") not in known]
+        if wrong and not all(v.removesuffix("/contract").isdecimal() for v in wrong):
+            raise UsageError(
+                f"{wrong[0]!r} is not the version of a migration",
+                next="see the held halves in `pilotage status`",
+            )
         only = tuple(contract(version.removesuffix("/contract")) for version in versions) or None
         who = claim(f"contract under {goal.release.id}", reason=reason, wait=lock_wait)
         plan = await verb.contract(project.world, goal, who, emit, only=only, expect=expect)

@@ -10,6 +10,11 @@ from pilotage.cli.options import Settings, common, deploying, json_option
 @click.command("rollback")
 @click.argument("revision", metavar="[REV]", required=False)
 @click.option(
+    "--force",
+    is_flag=True,
+    help="Where nothing says what a framework has applied: go back all the same.",
+)
+@click.option(
     "--expect", metavar="FINGERPRINT", help="Refuse any other plan than the one that was read."
 )
 @deploying
@@ -19,6 +24,7 @@ def command(
     settings: Settings,
     *,
     revision: str | None,
+    force: bool,
     expect: str | None,
     lock_wait: float,
     reason: str,
@@ -43,7 +49,7 @@ def command(
         sha = known.revision if known else (await project.source.resolve(revision)).sha
         goal = await rollback_goal(project, sha, observed)
         who = claim(f"rollback to {goal.release.id}", reason=reason, wait=lock_wait)
-        plan = await verb.rollback(project.world, goal, who, emit, expect=expect)
+        plan = await verb.rollback(project.world, goal, who, emit, expect=expect, force=force)
         await tidy(project, who, emit)
         return plan
 

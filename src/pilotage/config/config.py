@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pilotage.config.frameworks import Framework
 from pilotage.config.schema.file import File
 from pilotage.config.schema.kamal import (
     Accessory,
@@ -123,7 +124,8 @@ class MigrationsConfig:
     """Where the migrations are and how they run. Seconds.
 
     ``path`` is absolute, in the project; ``folder`` is the same path in the checkout of a revision,
-    relative to its root.
+    relative to its root. ``framework`` is there for every engine but ``sql``, with what the file leaves
+    out filled in; ``asked_lock_timeout`` is ``lock_timeout`` where the file has it.
     """
 
     path: Path
@@ -138,6 +140,9 @@ class MigrationsConfig:
     soak: float
     schema: Path | None
     seed: Path | None
+    framework: Framework | None = None
+    status_command: str | None = None
+    asked_lock_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from pilotage.config.config import (
     RoleHealth,
 )
 from pilotage.config.document import Block, merge
+from pilotage.config.frameworks import FRAMEWORKS, Commands, Framework, Status
 from pilotage.config.schema.file import File
 from pilotage.config.schema.file import Role as RoleSection
 from pilotage.config.schema.kamal import Certificate, Proxy
-from pilotage.config.schema.own import Migrations
+from pilotage.config.schema.own import Migrations, StatusCommand
 from pilotage.config.secrets import Secrets
 from pilotage.config.validate import mark_of
 from pilotage.secret import Secret
@@ -246,4 +247,35 @@ def _migrations(file: File, root: Path) -> MigrationsConfig | None:
         soak=section.soak,
         schema=_path(root, section.schema_) if section.schema_ else None,
         seed=_path(root, section.seed) if section.seed else None,
+        framework=_framework(section),
+        status_command=section.status.command
+        if isinstance(section.status, StatusCommand)
+        else None,
+        asked_lock_timeout=section.lock_timeout
+        if "lock_timeout" in section.model_fields_set
+        else None,
+    )
+
+
+def _framework(section: Migrations) -> Framework | None:
+    """The preset of the engine, with what the file says instead."""
+    if section.engine == "sql":
+        return None
+    preset, commands = FRAMEWORKS[section.engine], section.commands
+    status: Status = preset.status
+    if section.status is not None:
+        status = "command" if isinstance(section.status, StatusCommand) else section.status
+    expand = commands.expand or preset.commands.expand
+    own = commands.model_fields_set
+    return Framework(
+        files=section.files or preset.files,
+        contract_files=section.contract_files or preset.contract_files,
+        status=status,
+        order=section.order or preset.order,
+        commands=Commands(
+            expand,
+            commands.contract or (expand if "expand" in own else preset.commands.contract),
+            commands.fresh or (None if "expand" in own else preset.commands.fresh),
+        ),
+        packages=preset.packages,
     )

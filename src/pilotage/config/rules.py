@@ -11,6 +11,7 @@ from pilotage.config.document import Block
 from pilotage.config.resolve import has_traffic, proxy_of
 from pilotage.config.schema.file import File
 from pilotage.config.schema.kamal import Certificate, Proxy, ProxyRun, Registry
+from pilotage.config.schema.own import Migrations
 from pilotage.config.validate import did_you_mean, mark_of
 from pilotage.errors import ConfigError
 
@@ -348,6 +349,7 @@ class _Rules:
                     "migrations",
                     "database",
                 )
+            yield from self._framework(wanted)
         if len(file.databases) > 1 and (wanted is None or not wanted.database):
             yield self._error(
                 f"there are {len(file.databases)} databases: say which one the migrations change",
@@ -366,6 +368,56 @@ class _Rules:
                     name,
                     "health",
                 )
+
+    def _framework(self, section: Migrations) -> Iterator[ConfigError]:
+        """The keys of `engine: sql` and those of a framework's own command exclude each other."""
+        given = section.model_fields_set
+        sql, others = {"path", "run", "schema_", "seed"}, {"contract_files", "commands", "order"}
+        others |= {"files", "status"}
+        if section.engine == "sql":
+            for key in sorted(given & others):
+                yield self._error(
+                    f"`migrations.{key}` is for a framework's own command, and `engine: sql` reads and "
+                    "runs its files itself",
+                    "migrations",
+                    key,
+                    next="say whose migrations they are: `engine: rails`, alembic, django or command",
+                )
+            return
+        for name in sorted(given & sql):
+            key = name.rstrip("_")
+            yield self._error(
+                f"`migrations.{key}` is for `engine: sql`; {section.engine} has files and a command of "
+                "its own",
+                "migrations",
+                key,
+                next="take it out; see `files`, `contract_files` and `commands`",
+            )
+        if section.engine == "command" and not section.commands.expand:
+            yield self._error(
+                "`engine: command` has no command",
+                "migrations",
+                "engine",
+                next="add `commands: {expand: …}`",
+            )
+        if section.status == "none" or (section.status is None and section.engine == "command"):
+            for key in ("contract_files", "files"):
+                if getattr(section, key):
+                    yield self._error(
+                        f"`migrations.{key}` needs a `status`: without one nobody knows which of them "
+                        "are applied",
+                        "migrations",
+                        key,
+                        next="add `status: schema_migrations`, alembic_version, django_migrations, or "
+                        "`status: {command: …}`",
+                    )
+        elif section.engine == "command" and not section.files:
+            yield self._error(
+                "`migrations.status` needs `files`: without them nobody knows which versions there are",
+                "migrations",
+                "status",
+                next="add `files: …`, a glob of the migration files",
+            )
 
 
 def _is_local(registry: Registry | None) -> bool:

@@ -10,12 +10,14 @@ lost its lease had in flight is over before the next one looks, and what it had 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pilotage.events import Emit
-from pilotage.migrate.migration import Migration
+from pilotage.migrate.migration import Migration, Migrations
 from pilotage.model import Applied, Half, HalfRef, Intent, Registration, SchemaView
+from pilotage.secret import Secret
 
 
 class Schema(Protocol):
@@ -165,4 +167,64 @@ class Schema(Protocol):
 
     async def open(self, versions: Iterable[str], *, token: int) -> None:
         """Record that new data of these ``new-data=breaks-old`` versions may be written from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One run of a framework's own command, for `pilotage.targets.base.Target.run_once`.
+
+    ``line`` is for ``sh``; ``env`` comes over the environment of ``role``; ``timeout``: seconds.
+    ``versions``: what it is to apply, in order; with the release and the line they say which run it is.
+    """
+
+    line: str
+    service: str
+    role: str
+    host: str
+    timeout: float
+    versions: tuple[str, ...] = ()
+    env: Mapping[str, str | Secret] = field(default_factory=dict)
+
+
+RunCommand = Callable[[Command], Awaitable[None]]
+"""Runs it to its end, or raises a `pilotage.errors.PilotageError`: it failed, or could not be run."""
+
+
+class Engine(Protocol):
+    """A framework that applies migrations by its own command (`pilotage.migrate.engines`)."""
+
+    @property
+    def known(self) -> bool:
+        """Whether anything says what the framework has applied."""
+        ...
+
+    def learn(self, migrations: Migrations) -> None:
+        """Hear of the files of a release: what comes before what, and which half each is.
+
+        What a framework says of itself (Alembic: only where it stands) is understood by them.
+        """
+        ...
+
+    async def run(
+        self,
+        migrations: tuple[Migration, ...],
+        *,
+        fresh: bool,
+        release: str | None,
+        token: int,
+        emit: Emit,
+        command: RunCommand,
+    ) -> None:
+        """Have these applied, once: return at once when they are. Under the migration lock.
+
+        What the framework says before and after decides, not the exit status of its command alone.
+
+        Raises
+        ------
+        HalfFailed
+            The command failed, left something out, or went too far; ``state`` says what is applied now.
+        LockUnavailable, LeaseLost, TargetError
+            It was not run.
+        """
         ...

@@ -82,7 +82,7 @@ def parse_migration(text: str | bytes, *, path: Path, dialect: str) -> Migration
             text = _decode(text)
         text = text.removeprefix("\ufeff")
         sections = read_sections(text, grammar(dialect).tokens(text))
-    migration = Migration(version, name, path, **sections)
+    migration = Migration(version, name, path, **sections)  # type: ignore[arg-type]
     check_statements(migration, dialect=dialect)
     return migration
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A migration: a version, a name, and the sections that its file has."""
+    """A migration: a version, a name, and the sections that its file has.
+
+    ``after``: the versions that a framework applies before this one, whoever asks for this one; always
+    empty for our own files.
+    """
 
     version: str
     name: str
@@ -55,9 +59,10 @@ class Migration:
     verify: Section | None = None
     contract: Section | None = None
     down: Section | None = None
+    after: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.version}_{self.name}"
+        return f"{self.version}_{self.name}" if self.name else self.version
 
     def section(self, half: Half) -> Section | None:
         """The section of a half."""
@@ -100,12 +105,35 @@ class Migration:
 
 
 @dataclass(frozen=True, slots=True)
+class Framework:
+    """Whose migrations they are, when they are not ours: a framework's, run by its own command.
+
+    ``known``: something says what it has applied. ``always``: its command runs for every new release,
+    whether a file of it is pending or not. ``at_once``: on an empty database one run applies all,
+    expand and contract halves alike. ``command``: the line for ``sh``, as people read it in a plan.
+    """
+
+    name: str
+    command: str
+    known: bool = True
+    always: bool = False
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Migrations:
-    """All migrations that a release ships, by version, in file order."""
+    """All migrations that a release ships, by version, in file order.
+
+    Those of a ``framework`` are in the order in which it would apply them: no migration stands before
+    one that it comes ``after``.
+    """
 
     by_version: Mapping[str, Migration] = field(default_factory=dict)
+    framework: Framework | None = None
 
     def __iter__(self) -> Iterator[Migration]:
+        if self.framework is not None:
+            return iter(self.by_version.values())
         return iter(sorted(self.by_version.values(), key=lambda m: version_key(m.version)))
 
     def __len__(self) -> int:
@@ -114,6 +142,25 @@ class Migrations:
     def get(self, version: str) -> Migration | None:
         """The migration with this version, or None."""
         return self.by_version.get(version)
+
+    def ancestors(self, version: str) -> frozenset[str]:
+        """Everything that a framework applies before this version, as far as its files are here."""
+        found: set[str] = set()
+        left = list(self.by_version[version].after) if version in self.by_version else []
+        while left:
+            one = left.pop()
+            migration = self.by_version.get(one)
+            if one not in found and migration is not None:
+                found.add(one)
+                left += migration.after
+        return frozenset(found)
+
+    def in_order(self, versions: Iterable[str]) -> tuple[str, ...]:
+        """These versions in file order; of a framework's, those without a file come first."""
+        if self.framework is None:
+            return tuple(sorted(versions, key=version_key))
+        place = {migration.version: index for index, migration in enumerate(self)}
+        return tuple(sorted(versions, key=lambda v: (place.get(v, -1), version_key(v))))
 
     def ships(self) -> Ships:
         """What a release with these files ships.

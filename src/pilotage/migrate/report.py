@@ -10,7 +10,7 @@ from typing import Any
 from pilotage.migrate.history import renamed
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.sql import split
-from pilotage.model import Half, HalfRef, HalfRow, SchemaView, expand, version_key
+from pilotage.model import FOUND, Half, HalfRef, HalfRow, SchemaView, expand
 
 
 class Standing(StrEnum):
@@ -76,7 +76,11 @@ class MigrationReport:
 
 def report(view: SchemaView, migrations: Migrations) -> tuple[MigrationReport, ...]:
     """Every migration that has a file or a record, in file order."""
-    rows = {row.ref: row for row in view.rows if row.how != "opened" or row.finished_at}
+    rows = {
+        row.ref: row
+        for row in view.rows
+        if (row.how != "opened" or row.finished_at) and not _is_doubled(row, migrations)
+    }
     origins = {found.version: old.ref.version for old, found in renamed(view, migrations)}
     reports = [_of_file(m, rows, view, origins.get(m.version)) for m in migrations]
     orphans: dict[str, list[HalfRow]] = {}
@@ -87,7 +91,28 @@ def report(view: SchemaView, migrations: Migrations) -> tuple[MigrationReport, .
         _without_file(version, found, migrations, set(origins.values()))
         for version, found in orphans.items()
     ]
-    return tuple(sorted(reports, key=lambda r: version_key(r.version)))
+    reports += [
+        MigrationReport(
+            version,
+            "",
+            None,
+            (HalfReport(expand(version), Standing.APPLIED),),
+            "was run by hand, and no file here says which half it is",
+        )
+        for version in view.loose
+    ]
+    place = {v: n for n, v in enumerate(migrations.in_order(r.version for r in reports))}
+    return tuple(sorted(reports, key=lambda r: place[r.version]))
+
+
+def _is_doubled(row: HalfRow, migrations: Migrations) -> bool:
+    """What was found has a record for either half, since nobody knew which it was: one is enough."""
+    migration = migrations.get(row.ref.version)
+    if row.how != FOUND:
+        return False
+    return (
+        row.ref.half is Half.CONTRACT if migration is None else not migration.section(row.ref.half)
+    )
 
 
 def _of_file(
@@ -156,7 +181,8 @@ def _without_file(
     halves = tuple(
         HalfReport(row.ref, standing if row.finished_at else Standing.STARTED, row) for row in rows
     )
-    trouble = "" if replaced or version in moved else "is applied, and has no file here"
+    expected = replaced or version in moved or rows[0].how == FOUND
+    trouble = "" if expected else "is applied, and has no file here"
     return MigrationReport(version, rows[0].name, None, halves, trouble)
 
 

@@ -388,7 +388,8 @@ class State:
             json.dumps(registration.ships.to_json()) if registration.ships else None,
             str(registration.kind),
         )
-        if await self.is_fresh(session):
+        # A release command comes before any code that uses the database: it begins nothing.
+        if registration.kind is not Kind.ONCE and await self.is_fresh(session):
             await session.execute(
                 f"UPDATE {self._home}pilotage_streams SET first_start_at = {now}"
                 " WHERE stream = $1 AND first_start_at IS NULL",

@@ -39,10 +39,19 @@ from pilotage.model.rule import (
     version_key,
 )
 from pilotage.model.sample import Sample
-from pilotage.model.schema import HalfRow, Intent, Registration, SchemaView, Session, announced
+from pilotage.model.schema import (
+    FOUND,
+    HalfRow,
+    Intent,
+    Registration,
+    SchemaView,
+    Session,
+    announced,
+)
 from pilotage.model.state import Closure, DeployState, HistoryEntry, LeaseRow, Spec
 
 __all__ = [
+    "FOUND",
     "RELEASE_ID_LENGTH",
     "SESSION_PREFIX",
     "Applied",

@@ -16,8 +16,13 @@ class Half(StrEnum):
 
 
 def version_key(version: str) -> tuple[int, str]:
-    """The order of migration versions: numeric (versions are strings of digits)."""
-    return (int(version), version)
+    """An order of versions: numeric where they are digits, as ours are; by name before that.
+
+    A framework whose versions are no numbers (``shop.0003_add_note``, ``ae1027a6acf``) says itself what
+    comes before what: see `pilotage.migrate.migration.Migrations`.
+    """
+    digits = version.isascii() and version.isdecimal()
+    return (int(version) if digits else -1, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +126,21 @@ class Applied:
     ``contracted``: contract halves from the moment they have *started*.
     ``finished``: contract halves that have finished (what ``requires`` asks for).
     ``opened``: versions with ``new-data=breaks-old`` whose release has taken traffic.
+    ``loose``: versions that a framework says are applied and of which nobody recorded which half they
+    are, since somebody ran them by hand. Each is what a release knows it as; to a release that does not
+    know it, it may be a contract half.
     """
 
     expanded: frozenset[str] = frozenset()
     contracted: frozenset[str] = frozenset()
     finished: frozenset[str] = frozenset()
     opened: frozenset[str] = frozenset()
+    loose: frozenset[str] = frozenset()
 
     def has(self, ref: HalfRef) -> bool:
         """Whether the half is applied to its end."""
-        return ref.version in (self.expanded if ref.half is Half.EXPAND else self.finished)
+        done = self.expanded if ref.half is Half.EXPAND else self.finished
+        return ref.version in done or ref.version in self.loose
 
     def plus(self, *refs: HalfRef) -> Applied:
         """The schema once these halves are applied as well."""
@@ -163,10 +173,14 @@ class Fit:
     missing_expands: tuple[str, ...] = ()
     foreign_contracts: tuple[str, ...] = ()
     missing_requires: tuple[HalfRef, ...] = ()
+    strangers: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.known and not (
-            self.missing_expands or self.foreign_contracts or self.missing_requires
+            self.missing_expands
+            or self.foreign_contracts
+            or self.missing_requires
+            or self.strangers
         )
 
     def describe(self) -> str:
@@ -183,6 +197,11 @@ class Fit:
             )
         if self.missing_requires:
             reasons.append(f"requires {_refs(self.missing_requires)}, not applied yet")
+        if self.strangers:
+            reasons.append(
+                f"does not know {', '.join(self.strangers)}, which somebody ran by hand and which may "
+                "have removed what it uses"
+            )
         return "; ".join(reasons) or "fits"
 
 
@@ -203,11 +222,23 @@ def fits(ships: Ships | None, applied: Applied) -> Fit:
     if ships is None:
         return Fit(known=False)
     return Fit(
-        missing_expands=tuple(sorted(ships.expands - applied.expanded, key=version_key)),
+        missing_expands=tuple(
+            sorted(ships.expands - applied.expanded - applied.loose, key=version_key)
+        ),
         foreign_contracts=tuple(
             sorted((v for v in applied.contracted if not ships.ships_contract(v)), key=version_key)
         ),
         missing_requires=tuple(sorted(ref for ref in ships.requires if not applied.has(ref))),
+        strangers=tuple(
+            sorted(
+                (
+                    v
+                    for v in applied.loose
+                    if v not in ships.expands and not ships.ships_contract(v)
+                ),
+                key=version_key,
+            )
+        ),
     )
 
 

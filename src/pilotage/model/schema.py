@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from pilotage.model.parts import WITNESSES, Kind, session_name, session_release
 from pilotage.model.rule import Applied, Half, HalfRef, Ships
 
+FOUND = "found"
+
 
 @dataclass(frozen=True, slots=True)
 class HalfRow:
     """One row of ``pilotage_migrations``. Times are Unix seconds.
 
-    ``how``: ``applied``, ``marked`` (a person ran it) or ``adopted`` (a squash found it there).
+    ``how``: ``applied``, ``marked`` (a person ran it), ``adopted`` (a squash found it there) or ``found``
+    (a framework had applied it when pilotage first looked: it is older than every release that pilotage
+    knows, so it is in nobody's way).
     """
 
     ref: HalfRef
@@ -78,7 +82,8 @@ class SchemaView:
 
     ``sessions`` is None where the database has no such evidence (SQLite, no permission).
     ``fresh``: the database was empty when pilotage first saw it, and no instance was ever
-    registered: expand and contract halves then run together, in file order.
+    registered: expand and contract halves then run together, in file order. ``loose``: see `Applied`.
+    ``known`` false: a framework's own command migrates it, and nothing says what it has applied.
     """
 
     exists: bool = True
@@ -88,6 +93,8 @@ class SchemaView:
     registered: tuple[Registration, ...] = ()
     sessions: tuple[Session, ...] | None = None
     dialect: str = "none"
+    loose: frozenset[str] = frozenset()
+    known: bool = True
 
     @property
     def applied(self) -> Applied:
@@ -96,11 +103,14 @@ class SchemaView:
             expanded=frozenset(
                 r.ref.version for r in self.rows if r.ref.half is Half.EXPAND and r.finished_at
             ),
-            contracted=frozenset(r.ref.version for r in self.rows if r.ref.half is Half.CONTRACT),
+            contracted=frozenset(
+                r.ref.version for r in self.rows if r.ref.half is Half.CONTRACT and r.how != FOUND
+            ),
             finished=frozenset(
                 r.ref.version for r in self.rows if r.ref.half is Half.CONTRACT and r.finished_at
             ),
             opened=frozenset(r.ref.version for r in self.rows if r.opened_at),
+            loose=self.loose,
         )
 
     @property

@@ -23,6 +23,7 @@ from pilotage.model import (
     Spec,
     version_key,
 )
+from pilotage.plan.framework import at_standstill
 from pilotage.plan.goal import Goal
 from pilotage.plan.halves import contract_step, held_refs, in_band, pending_expands
 from pilotage.plan.plan import Plan
@@ -46,6 +47,7 @@ from pilotage.steps import (
     Drain,
     EnsureProxy,
     Fetch,
+    RunFramework,
     Step,
     Stop,
 )
@@ -175,7 +177,8 @@ class AllHalves:
     @property
     def expands(self) -> bool:
         """Whether anything is added."""
-        return any(isinstance(step, (ApplyHalf, Adopt, Backfill)) for step in self.steps)
+        changes = (ApplyHalf, Adopt, Backfill, RunFramework)
+        return any(isinstance(step, changes) for step in self.steps)
 
 
 def all_halves(observed: Observed, after: Observed, goal: Goal, spec: Spec) -> AllHalves:
@@ -184,6 +187,9 @@ def all_halves(observed: Observed, after: Observed, goal: Goal, spec: Spec) -> A
     A contract half is applied when, with everything stopped, its proof will hold. Under `contract:
     manual` only those are that the release itself requires, with the older ones before them.
     """
+    if goal.migrations.framework:
+        halves = at_standstill(observed, after, goal, spec)
+        return AllHalves(halves.steps, halves.held, halves.notes, halves.refusals)
     pending = pending_expands(observed, goal)
     if observed.schema.fresh:
         return AllHalves(pending.steps, refusals=pending.refusals)

@@ -98,4 +98,6 @@ class Goal:
     @property
     def files(self) -> Migrations:
         """All files at hand; where both releases have one, the new release's."""
-        return Migrations({**self.before.by_version, **self.migrations.by_version})
+        return Migrations(
+            {**self.before.by_version, **self.migrations.by_version}, self.migrations.framework
+        )

@@ -26,17 +26,17 @@ def held_refs(observed: Observed, ships: Ships | None) -> tuple[HalfRef, ...]:
     """Contract halves that a release ships and that are not applied to their end."""
     if ships is None:
         return ()
-    left = ships.contracts - observed.schema.applied.finished
-    return tuple(sorted(contract(version) for version in left))
+    halves = sorted(contract(version) for version in ships.contracts)
+    return tuple(ref for ref in halves if not observed.schema.applied.has(ref))
 
 
 def in_band(refs: Iterable[HalfRef], files: Migrations) -> tuple[HalfRef, ...]:
     """Those that a deploy may apply: their file is there, and nobody marked them out-of-band."""
     found = []
-    for ref in refs:
-        migration = files.get(ref.version)
+    for version in files.in_order(ref.version for ref in refs):
+        migration = files.get(version)
         if migration and migration.contract and not migration.out_of_band(Half.CONTRACT):
-            found.append(ref)
+            found.append(contract(version))
     return tuple(found)
 
 

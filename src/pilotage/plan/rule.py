@@ -20,7 +20,7 @@ from pilotage.model import (
     version_key,
 )
 from pilotage.proof import Proof
-from pilotage.steps import Adopt, ApplyHalf, Contract, Open, Start, Step, Stop
+from pilotage.steps import Adopt, ApplyHalf, Contract, Open, RunFramework, Start, Step, Stop
 
 
 def misfits(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tuple[Refused, ...]:
@@ -48,6 +48,17 @@ def misfit(release: Release, why: str) -> Misfit:
         state="nothing was touched; what ran before goes on",
         next="deploy a release that ships these migrations (revert the code in a new commit "
         "that keeps the migration files), see `pilotage status`",
+    )
+
+
+def unknown_fit(release: Release) -> Misfit:
+    """The refusal to go back to a release of which nobody can say whether it fits."""
+    return Misfit(
+        f"nobody can say whether release {release.id} fits the schema: a framework's own command "
+        "migrates it, and nothing says what that has applied",
+        state="nothing was touched; what ran before goes on",
+        next="give `migrations: {status: …}`; or, if you know that its code runs on the schema as it is "
+        "now, roll back with --force",
     )
 
 
@@ -178,7 +189,7 @@ def effect(applied: Applied, step: Step) -> Applied:
             return applied.plus(ref)
         case Adopt(version=version):
             return applied.plus(expand(version))
-        case Contract(refs=refs):
+        case Contract(refs=refs) | RunFramework(refs=refs):
             return applied.plus(*refs)
     return applied
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pilotage.model import HalfRef, Observed, Release, Spec
 from pilotage.plan.downtime import needs_downtime, plan_downtime
+from pilotage.plan.framework import contract_refusals, release_phase
 from pilotage.plan.goal import Goal
 from pilotage.plan.halves import (
     contract_step,
@@ -18,11 +19,10 @@ from pilotage.plan.halves import (
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
-    expand_first,
     misfits,
-    older_first,
     point_of_no_return,
     strangers,
+    unknown_fit,
 )
 from pilotage.plan.running import reconcile, retire
 from pilotage.proof import Proof, evidence, prove
@@ -51,8 +51,10 @@ def plan_deploy(
 
 def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
     """Old and new code side by side, and no request lost."""
-    before = contracts_before(observed, goal, spec)
-    pending = pending_expands(observed, goal)
+    if goal.migrations.framework:
+        before, pending = release_phase(observed, goal, spec)
+    else:
+        before, pending = contracts_before(observed, goal, spec), pending_expands(observed, goal)
     running = reconcile(observed, goal.release, goal.layout, goal.policy)
     after = contracts_after(observed, goal, busy=bool(running))
     replicas = goal.policy.replicas if _starts(running) else 0
@@ -83,8 +85,12 @@ def _contracted(steps: tuple[Step, ...]) -> set[HalfRef]:
     return {ref for step in steps if isinstance(step, Contract) for ref in step.refs}
 
 
-def plan_rollback(observed: Observed, goal: Goal, *, now: float) -> Plan:
-    """The way back to a release whose code must fit the schema as it is *now*."""
+def plan_rollback(observed: Observed, goal: Goal, *, now: float, force: bool = False) -> Plan:
+    """The way back to a release whose code must fit the schema as it is *now*.
+
+    ``force``: a person answers for it where nobody can say whether it fits. What is known not to fit
+    is refused all the same.
+    """
     old = observed.state.spec
     closed = observed.closed_by_deploy
     spec = Spec(
@@ -105,7 +111,10 @@ def plan_rollback(observed: Observed, goal: Goal, *, now: float) -> Plan:
         spec=spec,
         steps=steps,
         notes=strangers(observed),
-        refusals=misfits(observed, goal.release, steps),
+        refusals=(
+            *misfits(observed, goal.release, steps),
+            *(() if force or observed.schema.known else (unknown_fit(goal.release),)),
+        ),
         held=held_refs(observed, goal.release.ships),
         evidence=evidence(observed),
         downtime=closed,
@@ -124,10 +133,7 @@ def plan_contract(
     refs = only if only is not None else in_band(held, goal.files)
     refs = tuple(ref for ref in refs if not observed.schema.applied.has(ref))
     proof = prove(observed, refs, consumers=goal.policy.consumers) if refs else Proof((), ())
-    missing = (
-        *expand_first(observed, refs, goal.files),
-        *older_first(observed, refs, goal.files),
-    )
+    missing = contract_refusals(observed, refs, goal.files)
     return Plan(
         verb="contract",
         release=goal.release,

@@ -10,11 +10,12 @@ lease changes nothing when it wakes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pilotage.model import Host, Instance
+from pilotage.secret import Secret
 
 Gate = Callable[[], Awaitable[None]]
 """Called once an instance is recorded on its host and before its process exists; raises to refuse."""
@@ -64,7 +65,8 @@ class Job:
     """One command of a release, to be run in an instance of its own.
 
     ``interactive``: the caller's terminal is the command's; it dies with the caller.
-    ``timeout``: seconds, or None for no limit.
+    ``timeout``: seconds, or None for no limit. ``env``: variables of this command alone, over those of
+    its role.
     """
 
     instance: Instance
@@ -72,6 +74,7 @@ class Job:
     argv: tuple[str, ...]
     interactive: bool = False
     timeout: float | None = None
+    env: Mapping[str, str | Secret] = field(default_factory=dict)
 
 
 class Target(Protocol):

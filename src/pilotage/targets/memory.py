@@ -269,6 +269,7 @@ class MemoryTarget:
         host = self._reach(instance.host, TargetError)
         self.admit(host.name, token)
         host.instances.pop(instance.id, None)
+        host.ended.pop(instance.id, None)
         return False
 
     async def run_once(self, job: Job, *, token: int | None, gate: Gate, output: OnOutput) -> int:

@@ -16,6 +16,7 @@ from pilotage.model import Observed, Release, SchemaView, release_id
 from pilotage.plan import Goal, current
 from pilotage.plan.halves import held_refs
 from pilotage.plan.verbs import deploy_spec
+from pilotage.wiring.frameworks import framework_files
 from pilotage.wiring.project import Project, Use
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ async def migrations_of(project: Project, sha: str) -> Migrations:
     A verb that acts reads them from the checkout that is going to run. One that only looks reads
     them out of git where there is no checkout, since it writes nothing.
     """
+    if project.config.migrations and project.config.migrations.framework:
+        return await framework_files(project, sha)
     if project.dialect is None or project.config.migrations is None:
         return Migrations()
     folder = project.config.migrations.folder
@@ -159,8 +162,15 @@ def read_folder(folder: Path) -> dict[str, bytes] | None:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".sql" and p.is_file()}
 
 
+async def worktree_files(project: Project) -> Migrations:
+    """The migrations in the worktree, whoever runs them."""
+    if project.config.migrations and project.config.migrations.framework:
+        return await framework_files(project, None)
+    return load(project, project.config.root)
+
+
 def load(project: Project, root: Path) -> Migrations:
-    """The migrations in a tree of files."""
+    """Our own migrations in a tree of files."""
     from pilotage.migrate.loader import load_migrations
 
     migrations = project.config.migrations
@@ -181,7 +191,7 @@ def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
     MigrationFileError
         Names the file, the line, and the split to make.
     """
-    if project.dialect is None:
+    if project.dialect is None or migrations.framework:
         return
     from pilotage.hazards import Severity, as_error
     from pilotage.migrate.history import check_applied
@@ -197,7 +207,7 @@ def findings(project: Project, migrations: Migrations, view: SchemaView) -> tupl
 
     On a database that nothing uses yet, errors alone: its warnings are of what meets traffic.
     """
-    if project.dialect is None:
+    if project.dialect is None or migrations.framework:
         return ()
     from pilotage.hazards import Severity, check_all, out_of_order
 

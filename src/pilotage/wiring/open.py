@@ -6,12 +6,13 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pilotage.config import Config, DatabaseConfig, RoleConfig
 from pilotage.errors import ConfigError
 from pilotage.events import Emit
 from pilotage.host.fence import Fence
-from pilotage.migrate.base import Schema
+from pilotage.migrate.base import Engine, Schema
 from pilotage.migrate.none import NoSchema
 from pilotage.model import Role
 from pilotage.observe import World
@@ -32,7 +33,11 @@ from pilotage.targets.local import (
     LocalTarget,
     default_host,
 )
+from pilotage.wiring.frameworks import bare_engine, command_schema, learn
 from pilotage.wiring.project import Project, Use
+
+if TYPE_CHECKING:
+    from pilotage.migrate.engines.schema import CommandSchema
 
 STATE_DIR = ".pilotage"
 
@@ -50,13 +55,13 @@ async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator
     state_dir = state_dir_of(config)
     host = _host(state_dir, use)
     async with AsyncExitStack() as stack:
-        schema, document, dialect = await _schema(config, host, stack)
+        schema, document, dialect, engine = await _schema(config, host, stack)
         source = GitSource(root=config.root, state_dir=state_dir)
         target = LocalTarget(_service(config, state_dir, host, use), source, emit)
         settings = EnvoySettings(
             state_dir=state_dir, host=host, port=config.proxy.port, service=config.service
         )
-        yield Project(
+        project = Project(
             config=config,
             use=use,
             world=World(
@@ -64,6 +69,7 @@ async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator
                 proxy=EnvoyProxy(settings, emit),
                 schema=schema,
                 store=Store(document or target.state, floor=Fence(state_dir).highest),
+                engine=engine,
             ),
             target=target,
             source=source,
@@ -73,6 +79,9 @@ async def open_project(config: Config, *, emit: Emit, use: Use) -> AsyncIterator
             dialect=dialect,
             notes=_notes(config, use, state_dir),
         )
+        if engine is not None:
+            await learn(project)
+        yield project
 
 
 def state_dir_of(config: Config) -> Path:
@@ -120,13 +129,6 @@ def _supported(config: Config) -> None:
             next="set `ssl: false`, and end HTTPS in front of the edge",
         )
     migrations = config.migrations
-    if migrations and migrations.engine != "sql":
-        raise ConfigError(
-            f"`migrations.engine: {migrations.engine}` is not built yet in this version",
-            where=where,
-            key="migrations.engine",
-            next="`engine: sql` is the one that is",
-        )
     if migrations and migrations.run != "direct":
         raise ConfigError(
             f"`migrations.run: {migrations.run}` is not built yet in this version",
@@ -176,32 +178,40 @@ def database_of(config: Config) -> DatabaseConfig | None:
 
 async def _schema(
     config: Config, host: str, stack: AsyncExitStack
-) -> tuple[Schema, Document | None, str | None]:
-    """The schema, the document of the Store when that is in the database, and the dialect."""
+) -> tuple[Schema, Document | None, str | None, Engine | None]:
+    """The schema, the document of the Store when that is in the database, the dialect, and whose
+    migrations they are when they are not ours."""
     database, migrations = database_of(config), config.migrations
     if database is None or migrations is None:
-        return NoSchema(), None, None
+        engine = bare_engine(config, host) if migrations and migrations.framework else None
+        return NoSchema(), None, None, engine
     from pilotage.migrate.runner import RunnerSettings, SqlSchema
 
     in_database = config.state == "database"
-    schema = SqlSchema(
-        url=database.url,
-        migration_url=database.migration_url,
-        stream=migrations.stream,
-        service=config.service,
-        settings=RunnerSettings(
-            lock_timeout=migrations.lock_timeout,
-            timeout=migrations.timeout,
-            # Before the first dump there is none yet: a database then begins with the migrations.
-            schema_file=migrations.schema if _is_there(migrations.schema) else None,
-            seed_file=migrations.seed,
-        ),
-        replicas=database.replicas,
-        # Tokens of different Stores cannot be compared: each Store has a fence of its own.
-        domain="database" if in_database else f"target:{host}",
-    )
+    # Tokens of different Stores cannot be compared: each Store has a fence of its own.
+    domain = "database" if in_database else f"target:{host}"
+    schema: SqlSchema | CommandSchema
+    if migrations.framework is not None:
+        schema = command_schema(config, database, host, domain=domain)
+    else:
+        schema = SqlSchema(
+            url=database.url,
+            migration_url=database.migration_url,
+            stream=migrations.stream,
+            service=config.service,
+            settings=RunnerSettings(
+                lock_timeout=migrations.lock_timeout,
+                timeout=migrations.timeout,
+                # Before the first dump there is none yet: a database then begins with the migrations.
+                schema_file=migrations.schema if _is_there(migrations.schema) else None,
+                seed_file=migrations.seed,
+            ),
+            replicas=database.replicas,
+            domain=domain,
+        )
     await stack.enter_async_context(schema)
-    return schema, schema.document() if in_database else None, schema.dialect
+    document = schema.document() if in_database else None
+    return schema, document, schema.dialect, None if isinstance(schema, SqlSchema) else schema
 
 
 def _is_there(path: Path | None) -> bool:

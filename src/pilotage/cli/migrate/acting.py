@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ from pilotage.cli.project import opened
 from pilotage.cli.render import renderer
 from pilotage.cli.render.lines import print_json
 from pilotage.cli.running import run, told
+from pilotage.config import Config
 from pilotage.errors import PilotageError, UsageError
 from pilotage.events import Emit, Note
+from pilotage.migrate.database import DatabaseSchema
 from pilotage.migrate.runner import SqlSchema
 from pilotage.model import HalfRef
 from pilotage.wiring import Project, Use, schema_file
@@ -75,7 +77,21 @@ async def _tell(settings: Settings, emit: Emit, story: Story) -> Done:
 
 
 def database(project: Project) -> SqlSchema:
-    """The schema that the migrations change.
+    """The schema that our own migrations change.
+
+    Raises
+    ------
+    UsageError
+        The configuration names none, or a framework migrates it.
+    """
+    schema = any_database(project)
+    if isinstance(schema, SqlSchema):
+        return schema
+    raise not_ours(project.config)
+
+
+def any_database(project: Project) -> DatabaseSchema:
+    """The schema, whoever migrates it.
 
     Raises
     ------
@@ -83,13 +99,60 @@ def database(project: Project) -> SqlSchema:
         The configuration names none.
     """
     schema = project.world.schema
-    if isinstance(schema, SqlSchema):
+    if isinstance(schema, DatabaseSchema):
         return schema
     raise UsageError(
         "the configuration names no database, so there is nothing to migrate",
         where=str(project.config.path),
         next="name one under `databases:`, for example `databases: {primary: {url: DATABASE_URL}}`",
     )
+
+
+def not_ours(config: Config, command: str | None = None) -> UsageError:
+    """The refusal of a verb that works on SQL files of ours. ``command``: the verb, else the one that
+    runs now."""
+    verb = command or click.get_current_context().info_name or ""
+    engine = config.migrations.engine if config.migrations else ""
+    instead = _INSTEAD.get(engine, {}).get(verb)
+    return UsageError(
+        f"`migrate {verb}` is for SQL files that pilotage runs itself, and these migrations are "
+        f"{engine if engine in _INSTEAD else 'of another tool'}'s",
+        where=str(config.path),
+        state="nothing was touched",
+        next=f"`{instead}`"
+        if instead
+        else "use that tool's own command; a deploy runs what is pending",
+    )
+
+
+_INSTEAD: Mapping[str, Mapping[str, str]] = {
+    "rails": {
+        "new": "bin/rails generate migration NAME",
+        "apply": "bin/rails db:migrate",
+        "run": "bin/rails db:migrate:up VERSION=…",
+        "down": "bin/rails db:migrate:down VERSION=…",
+        "mark": "INSERT INTO schema_migrations (version) VALUES ('…')",
+        "baseline": "bin/rails db:schema:dump",
+    },
+    "alembic": {
+        "new": "alembic revision -m NAME",
+        "apply": "alembic upgrade head",
+        "run": "alembic upgrade REVISION",
+        "down": "alembic downgrade REVISION",
+        "mark": "alembic stamp REVISION",
+        "sql": "alembic upgrade FROM:TO --sql",
+    },
+    "django": {
+        "new": "python manage.py makemigrations",
+        "apply": "python manage.py migrate",
+        "run": "python manage.py migrate APP NAME",
+        "down": "python manage.py migrate APP NAME-BEFORE",
+        "mark": "python manage.py migrate APP NAME --fake",
+        "sql": "python manage.py sqlmigrate APP NAME",
+        "baseline": "python manage.py squashmigrations APP NAME",
+    },
+}
+"""Engine → verb → what does it there."""
 
 
 def half(given: str) -> HalfRef:

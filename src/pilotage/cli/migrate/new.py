@@ -29,6 +29,10 @@ def command(settings: Settings, *, name: tuple[str, ...]) -> None:
             where=str(config.path),
             next="name a database under `databases:`",
         )
+    if config.migrations.framework is not None:
+        from pilotage.cli.migrate.acting import not_ours
+
+        raise not_ours(config)
     title = " ".join(name)
     try:
         slug = scaffold.slug(title)

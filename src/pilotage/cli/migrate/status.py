@@ -25,29 +25,33 @@ def command(settings: Settings) -> None:
     were applied, files that are gone or look renamed, halves that are applied in part, and, where
     the configuration has a schema file, what the database has drifted from.
     """
-    from pilotage.cli.migrate.acting import database
+    from pilotage.cli.migrate.acting import any_database
     from pilotage.cli.project import opened
     from pilotage.cli.render import renderer
     from pilotage.cli.render.lines import print_json
     from pilotage.cli.running import run
     from pilotage.migrate.report import counts, relative, report
+    from pilotage.migrate.runner import SqlSchema
     from pilotage.wiring import Use
-    from pilotage.wiring.goals import load
+    from pilotage.wiring.goals import worktree_files
 
     async def look() -> tuple[SchemaView, tuple[MigrationReport, ...], dict[str, Any]]:
         from pilotage.wiring import schema_file
 
         with renderer(settings) as show:
             async with opened(settings, show, use=Use.LOOK) as project:
-                schema = database(project)
-                migrations = load(project, project.config.root)
+                schema = any_database(project)
+                migrations = await worktree_files(project)
                 view = await schema.view()
                 reports = relative(report(view, migrations), str(project.config.root))
                 configured = project.config.migrations
                 assert configured is not None
-                compared = await schema_file.compare(configured.schema, schema, view)
+                compared = schema_file.Compared(skipped="a framework's own command migrates it")
+                if isinstance(schema, SqlSchema):
+                    compared = await schema_file.compare(configured.schema, schema, view)
                 about = {
                     "stream": configured.stream,
+                    "engine": configured.engine,
                     "database": schema.where,
                     "dialect": schema.dialect,
                     "drift": compared.diff if not compared.skipped else None,
@@ -86,6 +90,8 @@ def _page(
     yield f"{text.plural(len(reports), 'migration')}: {numbers}" if reports else "no migrations"
     if not view.exists:
         yield "the database, or pilotage's tables in it, are not there yet"
+    elif not view.known:
+        yield f"{about['engine']} migrates it, and nothing says what it has applied (`status: …`)"
     elif view.fresh:
         yield "a database of its own: no instance has used it, so expand and contract run together"
     yield ""

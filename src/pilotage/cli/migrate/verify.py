@@ -10,6 +10,7 @@ from pilotage.cli.options import Settings, common, json_option
 
 if TYPE_CHECKING:
     from pilotage.errors import PilotageError
+    from pilotage.migrate.database import DatabaseSchema
     from pilotage.migrate.runner import SqlSchema
     from pilotage.model import SchemaView
     from pilotage.wiring import Project
@@ -34,7 +35,7 @@ def command(settings: Settings) -> int:
     database is as it says. Exit status 1 when anything is not as it should be.
     """
     from pilotage.cli import text
-    from pilotage.cli.migrate.acting import database
+    from pilotage.cli.migrate.acting import any_database
     from pilotage.cli.project import opened
     from pilotage.cli.render import renderer
     from pilotage.cli.render.lines import print_json
@@ -45,7 +46,7 @@ def command(settings: Settings) -> int:
     async def look() -> list[Check]:
         with renderer(settings) as show:
             async with opened(settings, show, use=Use.LOOK) as project:
-                return await _checks(project, database(project))
+                return await _checks(project, any_database(project))
 
     checks = run(look())
     failures = [check for check in checks if check.error is not None]
@@ -66,12 +67,13 @@ def command(settings: Settings) -> int:
     return 1 if failures else 0
 
 
-async def _checks(project: Project, schema: SqlSchema) -> list[Check]:
+async def _checks(project: Project, schema: DatabaseSchema) -> list[Check]:
     from pilotage.errors import PilotageError
     from pilotage.migrate.report import report
-    from pilotage.wiring.goals import check, load
+    from pilotage.migrate.runner import SqlSchema
+    from pilotage.wiring.goals import check, worktree_files
 
-    migrations = load(project, project.config.root)
+    migrations = await worktree_files(project)
     view = await schema.view()
     name = f"{len(migrations)} files read, and as they were applied"
     try:
@@ -84,6 +86,8 @@ async def _checks(project: Project, schema: SqlSchema) -> list[Check]:
         if one.path is None and one.trouble:
             where = f"{one.version}_{one.name}"
             found.append(Check(where, PilotageError(f"{one.trouble}", where=where)))
+    if not isinstance(schema, SqlSchema):
+        return found
     for migration in migrations:
         if migration.verify is None or migration.version in view.applied.contracted:
             continue

@@ -21,6 +21,7 @@ from pilotage.steps import (
     Check,
     Confirm,
     Contract,
+    RunFramework,
     Soak,
     Start,
     Step,
@@ -102,7 +103,11 @@ def _migrations(about: About, plan: Plan) -> Iterator[str]:
         migration = plan.migrations.get(version)
         if migration is None:
             continue
-        yield f"  {version} {migration.name}"
+        yield f"  {version} {migration.name}".rstrip()
+        if plan.migrations.framework:
+            for ref in migration.halves():
+                yield f"    {ref.half!s:<9} {migration.path}"
+            continue
         if any(isinstance(s, Adopt) and s.version == version for s in plan.steps):
             yield "    adopt     all that it replaces is applied; nothing is run"
             continue
@@ -198,7 +203,7 @@ def _halves(steps: tuple[Step, ...]) -> list[HalfRef]:
                 refs.append(ref)
             case Adopt(version=version):
                 refs.append(HalfRef(version, Half.EXPAND))
-            case Contract(refs=several):
+            case Contract(refs=several) | RunFramework(refs=several):
                 refs += several
     return refs
 
@@ -230,7 +235,8 @@ def _failures(plan: Plan) -> Iterator[str]:
         yield from _failures_in_downtime(plan, serves)
         return
     phases = phases_of(plan.steps)
-    schema = any(isinstance(step, (ApplyHalf, Backfill, Contract)) for step in plan.steps)
+    changes = (ApplyHalf, Backfill, Contract, RunFramework)
+    schema = any(isinstance(step, changes) for step in plan.steps)
     stays = "what the schema has by then stays; " if schema else ""
     rows = {
         "release phase": f"{serves}; {stays}the same command goes on from there",
@@ -361,7 +367,9 @@ def to_json(
                 "half": str(ref),
                 "name": migration.name,
                 "path": str(migration.path),
-                "statements": statements(section, about.dialect),
+                "statements": []
+                if plan.migrations.framework
+                else statements(section, about.dialect),
                 "backfill": _optional(migration.backfill, about.dialect),
                 "verify": _optional(migration.verify, about.dialect),
                 "out_of_band": migration.out_of_band(ref.half),

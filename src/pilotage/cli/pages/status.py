@@ -162,6 +162,8 @@ def _fits(observed: Observed, instance: Instance) -> str:
     if not instance.alive:
         return ""
     fit = fits(observed.ships(instance.release), observed.schema.applied)
+    if fit and not observed.schema.known:
+        return text.warn("nobody knows whether it fits")
     if fit:
         return text.good("fits")
     return text.bad(f"DOES NOT FIT: it {fit.describe()}") if fit.known else text.warn("unknown")
@@ -311,7 +313,7 @@ def _instance_json(observed: Observed, instance: Instance) -> dict[str, Any]:
     return {
         **instance.to_json(),
         "traffic": traffic_of(observed, instance),
-        "fits": bool(fit) if fit.known else None,
+        "fits": bool(fit) if fit.known and observed.schema.known else None,
         "why": "" if fit else fit.describe(),
     }
 

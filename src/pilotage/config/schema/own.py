@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from pilotage.config.schema.base import (
+    BRANCH,
+    SECTION,
     HostLimit,
+    OneOrMore,
     Seconds,
     Section,
     Share,
@@ -59,6 +62,33 @@ class Rollout(Section):
     )
 
 
+class StatusCommand(Section):
+    """A command that says what a framework has applied."""
+
+    command: Text = Field(description='Prints `{"version": …, "applied": […]}`; run from here.')
+
+
+StatusTable = Literal["schema_migrations", "alembic_version", "django_migrations", "none"]
+
+
+def _status(value: object) -> str:
+    return f"{BRANCH}section" if isinstance(value, (dict, StatusCommand)) else f"{BRANCH}table"
+
+
+class Commands(Section):
+    """How a framework's migrations are applied: lines for `sh`, run in a folder of the release."""
+
+    expand: Text | None = Field(
+        default=None, description="Applies `$PILOTAGE_VERSIONS`, which are expand halves."
+    )
+    contract: Text | None = Field(
+        default=None, description="Applies contract halves; `expand` without it."
+    )
+    fresh: Text | None = Field(
+        default=None, description="Applies everything there is, on an empty database."
+    )
+
+
 class Migrations(Section):
     """Where the migrations are and how they run."""
 
@@ -88,6 +118,26 @@ class Migrations(Section):
         description="A file that holds the whole schema, loaded and dumped.",
     )
     seed: Text | None = Field(default=None, description="A SQL file for a new database.")
+    files: OneOrMore = Field(
+        default=(), description="Not `sql`: globs of the files, each of which is a version."
+    )
+    contract_files: OneOrMore = Field(
+        default=(), description="Not `sql`: globs of those among them that are contract halves."
+    )
+    status: (
+        Annotated[
+            Annotated[StatusTable, Tag(f"{BRANCH}table")] | Annotated[StatusCommand, SECTION],
+            Discriminator(_status),
+        ]
+        | None
+    ) = Field(default=None, description="Not `sql`: what says which versions are applied.")
+    order: Literal["linear", "set"] | None = Field(
+        default=None,
+        description="Not `sql`: whether asking for a version applies those before it as well.",
+    )
+    commands: Commands = Field(
+        default_factory=Commands, description="Not `sql`: how they are applied."
+    )
 
 
 class Database(Section):

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pilotage.errors import TargetError, Unhealthy
 from pilotage.events import CommandRan, Emit, Output
@@ -207,6 +207,8 @@ class LocalTarget:
     async def run_once(self, job: Job, *, token: int | None, gate: Gate, output: OnOutput) -> int:
         """Run, join or remember one command; see `pilotage.targets.base.Target.run_once`."""
         role = self._role(job.instance)
+        role = replace(role, env={**role.env, **job.env})
+        secrets = (*self._secrets(), *_secrets_in(job.env))
         launcher, records = self._launcher, self._records
         started = time.monotonic()
         record = await self._begin(job.instance, job.revision, role, token=token, again=False)
@@ -218,7 +220,7 @@ class LocalTarget:
             record = await launcher.launch(record, program, token=token, gate=gate)
         await logs.follow(
             records.log_path(job.instance.id),
-            lambda line: output(mask(line, self._secrets())),
+            lambda line: output(mask(line, secrets)),
             running=lambda: records.alive(record),
         )
         code = self._exit_code(job, records.status(job.instance.id))
@@ -281,10 +283,12 @@ class LocalTarget:
         ]
         if self.service.prepare:
             environments.append(self.service.prepare.env)
-        return tuple(
-            {value for env in environments for value in env.values() if isinstance(value, Secret)}
-        )
+        return tuple({value for env in environments for value in _secrets_in(env)})
 
     def _ran(self, argv: tuple[str, ...], seconds: float, status: int) -> None:
         shown = tuple(mask(word, self._secrets()) for word in argv)
         self.emit(CommandRan(host=self.service.host, argv=shown, seconds=seconds, status=status))
+
+
+def _secrets_in(env: Mapping[str, str | Secret]) -> tuple[Secret, ...]:
+    return tuple(value for value in env.values() if isinstance(value, Secret))
