@@ -59,7 +59,10 @@ def _whose(run: Run, refs: tuple[HalfRef, ...]) -> Release:
 
 
 async def _carry_out(run: Run, release: Release, command: Command, *, again: bool) -> None:
-    """Run it, or join the run that is there. ``again``: what one that ended had to say is stale."""
+    """Run it, or join the run that is there.
+
+    ``again``: something else says what is applied, so how an earlier run ended does not matter.
+    """
     instance = instance_of(release, command)
     target = run.world.target
     observed = await observe(run.world)
@@ -100,12 +103,15 @@ async def _carry_out(run: Run, release: Release, command: Command, *, again: boo
         await asyncio.shield(_end(run, instance))
         raise
     await run.world.schema.deregister((instance.id,), token=run.token)
+    if status or again:  # else its record is what says that it is done
+        await target.stop(instance, token=run.token)
     if status:
         quoted = "\n    ".join(("", *lines)) if lines else " (it printed nothing)"
         raise HalfFailed(
             f"`{command.line}` exited {status}; its last output:{quoted}",
             where=f"{instance.id} on {instance.host}",
-            next="mend it, then run the command again: it goes on with what is not applied",
+            next=f"mend it (`pilotage logs {instance.id}` has all that it printed), then run the command "
+            "again: it goes on with what is not applied",
         )
 
 

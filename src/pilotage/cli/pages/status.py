@@ -100,7 +100,9 @@ def _instances(observed: Observed, now: float) -> Iterator[str]:
                 indent=4,
                 first=f"  {text.warn('!')} ",
             )
-    every = [*observed.instances, *(i for i in observed.alive if i not in observed.instances)]
+    # A release command that ended is a record of its exit status, and nothing that anybody misses.
+    here = [i for i in observed.instances if i.alive or i.kind is not Kind.ONCE]
+    every = [*here, *(i for i in observed.alive if i not in observed.instances)]
     if not every:
         yield text.dim("  none")
         return
