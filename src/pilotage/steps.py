@@ -141,10 +141,10 @@ class RunFramework(Step):
 
     def describe(self) -> str:
         if not self.refs:
-            return f"run {self.framework}'s own command for the release: {self.command}"
+            return f"run {self.framework} for the release: {self.command}"
         halves = ", ".join(f"{ref.version} {name}".rstrip() for ref, name in zip_names(self))
         verb = "apply" if self.fresh else "expand"
-        return f"{verb} {halves}, in one run of {self.framework}'s own command"
+        return f"{verb} {halves}, by one run of {self.framework}"
 
 
 @dataclass(frozen=True, slots=True)

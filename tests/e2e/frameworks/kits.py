@@ -13,15 +13,10 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import ClassVar
 
 from tests.e2e.local.conftest import App
 from tests.servers import missing
-
-COLUMNS = {
-    1: {"name", "price"},
-    2: {"name", "price", "note"},  # until the next deploy contracts
-    3: {"name", "note", "tag"},
-}
 
 CONFIG = """\
 service: shop
@@ -29,7 +24,7 @@ target: local
 servers:
   web:
     cmd: {web}
-    instances: 2
+    instances: {instances}
   job:
     cmd: sleep 3600
     health: {{delay: 50ms}}
@@ -70,7 +65,8 @@ class Kit(ABC):
     engine: str
     web: str
     clear = 'LANG: "C.UTF-8"'
-    versions: dict[int, tuple[tuple[str, ...], tuple[str, ...]]]
+    instances = 1
+    versions: ClassVar[dict[int, tuple[tuple[str, ...], tuple[str, ...]]]]
 
     def __init__(self, app: App, gate: Path) -> None:
         self.app = app
@@ -80,7 +76,7 @@ class Kit(ABC):
         """Write the configuration; ``more`` goes into ``migrations:``."""
         text = CONFIG.format(
             web=self.web, port=self.app.port, gate=self.gate, clear=self.clear,
-            engine=self.engine, more=more,
+            engine=self.engine, instances=self.instances, more=more,
         )  # fmt: skip
         self.app.write("config/deploy.yml", text)
 
@@ -108,11 +104,6 @@ class Kit(ABC):
 
     table = "items"
 
-    @property
-    def fails(self) -> str:
-        """The file name stem of release 2's expand half, as gates name it."""
-        return self.versions[2][0][0]
-
 
 class Rails(Kit):
     engine = "rails"
@@ -121,7 +112,7 @@ class Rails(Kit):
         'LANG: "C.UTF-8", RAILS_ENV: production, RAILS_LOG_TO_STDOUT: "1", RUBYOPT: "-W0", '
         'SECRET_KEY_BASE: "not-a-secret", RAILS_MAX_THREADS: "4"'
     )
-    versions = {
+    versions: ClassVar = {
         1: (("20260101000000",), ()),
         2: (("20260202000000",), ("20260202000001",)),
         3: (("20260303000000",), ()),
@@ -147,7 +138,9 @@ class Rails(Kit):
         self.app.write("config/database.yml", database)
         path = root / "config/application.rb"
         post = '    config.paths["db/migrate"] << "db/post_migrate"\n'
-        path.write_text(path.read_text().replace("    config.api_only", f"{post}    config.api_only"))
+        path.write_text(
+            path.read_text().replace("    config.api_only", f"{post}    config.api_only")
+        )
         self.app.write(
             "config/routes.rb",
             'Rails.application.routes.draw do\n  root "items#index"\n'
@@ -177,9 +170,12 @@ class Rails(Kit):
                 f"{GATE_RB.format(version=version)}    {body}\n  end\nend\n",
             )
         ignored = '  self.ignored_columns = ["price"]\n' if number == 2 else ""
-        self.app.write("app/models/application_record.rb", "class ApplicationRecord < ActiveRecord::Base\n  self.abstract_class = true\nend\n")
+        self.app.write(
+            "app/models/application_record.rb",
+            "class ApplicationRecord < ActiveRecord::Base\n  self.abstract_class = true\nend\n",
+        )
         self.app.write("app/models/item.rb", f"class Item < ApplicationRecord\n{ignored}end\n")
-        values = {1: 'price: 1, ', 2: 'note: "n", ', 3: 'tag: "t", '}[number]
+        values = {1: "price: 1, ", 2: 'note: "n", ', 3: 'tag: "t", '}[number]
         self.app.write(
             "app/controllers/items_controller.rb",
             "class ItemsController < ApplicationController\n  def index\n"
@@ -226,7 +222,7 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forev
 class Alembic(Kit):
     engine = "alembic"
     web = f"{sys.executable} server.py"
-    versions = {
+    versions: ClassVar = {
         1: (("a1",), ()),
         2: (("b2",), ("c2",)),
         3: (("d3",), ()),
@@ -259,9 +255,7 @@ class Alembic(Kit):
                 f'def upgrade():\n    {gate}\n    op.execute("{sql}")\n',
             )
         column, value = {1: ("price", "1"), 2: ("note", "'n'"), 3: ("tag", "'t'")}[number]
-        self.app.write(
-            "server.py", SERVER_PY.replace("{column}", column).replace("{value}", value)
-        )
+        self.app.write("server.py", SERVER_PY.replace("{column}", column).replace("{value}", value))
 
 
 class Django(Kit):
@@ -269,7 +263,7 @@ class Django(Kit):
     web = f"{sys.executable} -W ignore manage.py runserver --noreload 127.0.0.1:$PORT"
     table = "store_item"
     clear = 'LANG: "C.UTF-8", DJANGO_SETTINGS_MODULE: site_settings'
-    versions = {
+    versions: ClassVar = {
         1: (("store.0001_initial",), ()),
         2: (("store.0002_add_note",), ("store.0003_contract_price",)),
         3: (("store.0004_add_tag",), ()),

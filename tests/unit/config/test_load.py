@@ -550,7 +550,9 @@ def test_migrations_without_a_database(tmp_path: Path) -> None:
     assert "databases:" in caught.value.next
     with pytest.raises(ConfigError, match="needs one under `databases`"):
         load(tmp_path, text.replace("migrations: {path: m}", "state: database"))
-    config = load(tmp_path, text.replace("{path: m}", "{engine: command}"))
+    config = load(
+        tmp_path, text.replace("{path: m}", "{engine: command, commands: {expand: bin/up}}")
+    )
     assert config.migrations is not None
     assert config.migrations.database is None
 
@@ -662,3 +664,94 @@ def test_a_config_cannot_be_changed(tmp_path: Path) -> None:
         config.service = "other"  # type: ignore[misc]
     with pytest.raises(AttributeError):
         config.roles[0].cmd = "other"  # type: ignore[misc]
+
+
+# ------------------------------------------------------------------ migrations of a framework
+
+FRAMEWORK = """\
+service: a
+target: local
+servers: {web: {cmd: x}}
+databases: {primary: {url: DATABASE_URL}}
+migrations:
+  engine: ENGINE
+"""
+
+
+def test_a_framework_is_a_preset(tmp_path: Path) -> None:
+    config = load(tmp_path, FRAMEWORK.replace("ENGINE", "rails"))
+    assert config.migrations is not None
+    rails = config.migrations.framework
+    assert rails is not None
+    assert rails.contract_files == ("db/post_migrate/*.rb",)
+    assert rails.status == "schema_migrations"
+    assert rails.order == "set"
+    assert "db:migrate:up" in rails.commands.expand
+    assert rails.commands.fresh == "bin/rails db:migrate"
+    sql = load(tmp_path, FRAMEWORK.replace("ENGINE", "sql")).migrations
+    assert sql is not None
+    assert sql.framework is None
+
+
+def test_every_key_of_a_preset_can_be_said_otherwise(tmp_path: Path) -> None:
+    text = FRAMEWORK.replace("ENGINE", "command") + (
+        "  files: db/*.sql\n  contract_files: [db/late/, '*_contract*']\n  order: set\n"
+        "  status: {command: bin/status}\n  lock_timeout: 2s\n"
+        "  commands: {expand: bin/up, fresh: bin/all}\n"
+    )
+    config = load(tmp_path, text)
+    assert config.migrations is not None
+    tool = config.migrations.framework
+    assert tool is not None
+    assert tool.files == ("db/*.sql",)
+    assert tool.contract_files == ("db/late/", "*_contract*")
+    assert (tool.status, config.migrations.status_command) == ("command", "bin/status")
+    assert (tool.commands.expand, tool.commands.contract) == ("bin/up", "bin/up")
+    assert tool.commands.fresh == "bin/all"
+    assert config.migrations.asked_lock_timeout == 2.0
+    own = load(tmp_path, FRAMEWORK.replace("ENGINE", "rails") + "  commands: {expand: bin/up}\n")
+    assert own.migrations is not None
+    assert own.migrations.framework is not None
+    assert own.migrations.framework.commands.contract == "bin/up"
+    assert own.migrations.framework.commands.fresh is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "more", "key", "says"),
+    [
+        ("sql", "files: x", "migrations.files", "is for a framework's own command"),
+        ("sql", "commands: {expand: x}", "migrations.commands", "is for a framework's own command"),
+        ("rails", "path: db/migrations", "migrations.path", "is for `engine: sql`"),
+        ("rails", "schema: x.sql", "migrations.schema", "is for `engine: sql`"),
+        ("django", "run: direct", "migrations.run", "is for `engine: sql`"),
+        ("command", "timeout: 1h", "migrations.engine", "has no command"),
+        ("rails", "status: schema_migration", "migrations.status", "'schema_migrations'"),
+        ("rails", "status: {comand: x}", "migrations.status.comand", "did you mean `command`?"),
+        (
+            "command",
+            "commands: {expand: x}\n  files: y",
+            "migrations.files",
+            "needs a `status`",
+        ),
+        (
+            "command",
+            "commands: {expand: x}\n  contract_files: y",
+            "migrations.contract_files",
+            "needs a `status`",
+        ),
+        (
+            "command",
+            "commands: {expand: x}\n  status: schema_migrations",
+            "migrations.status",
+            "needs `files`",
+        ),
+    ],
+)
+def test_frameworks_that_cannot_be(
+    tmp_path: Path, engine: str, more: str, key: str, says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, FRAMEWORK.replace("ENGINE", engine) + f"  {more}\n")
+    assert says in str(caught.value) + caught.value.next
+    assert caught.value.key == key
+    assert "deploy.yml:" in caught.value.where

@@ -103,3 +103,22 @@ def test_every_key_is_described(path: str, section: type[Section]) -> None:
     for key, field in keys_of(section).items():
         assert field.description, f"{path}.{key}"
         assert field.description.endswith(".")
+
+
+def test_every_configuration_of_a_guide_loads(tmp_path: Path) -> None:
+    guides = sorted((PAGE.parents[1] / "how-to").glob("*.md"))
+    examples = [
+        (guide.name, number, text)
+        for guide in guides
+        for number, text in enumerate(
+            re.findall(
+                r"```yaml title=\"config/deploy.yml\"\n(.*?)```", guide.read_text(), re.DOTALL
+            )
+        )
+    ]
+    assert {name for name, _, _ in examples} >= {"rails.md", "django.md", "alembic.md"}
+    for name, number, text in examples:
+        path = tmp_path / f"{name}-{number}" / "config" / "deploy.yml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        load_config(path, environ={})

@@ -300,7 +300,7 @@ class CommandSchema(DatabaseSchema):
         state = _state(wanted, before, after)
         if beyond:
             raise HalfFailed(
-                f"{self.framework}'s command went too far: asked for {self._what(wanted)}, it also "
+                f"the command of {self.framework} went too far: asked for {self._what(wanted)}, it also "
                 f"applied {', '.join(beyond)}",
                 where=self.where,
                 state=state,
@@ -310,7 +310,7 @@ class CommandSchema(DatabaseSchema):
             )
         if missing:
             raise HalfFailed(
-                f"{self.framework}'s command ended well, and {', '.join(missing)} is not applied",
+                f"the command of {self.framework} ended well, and {', '.join(missing)} is not applied",
                 where=self.where,
                 state=state,
                 next="see what it printed: it may not look in the folder of these files, or may have "
@@ -383,7 +383,7 @@ class CommandSchema(DatabaseSchema):
             f"{migration} is a migration of {self.framework}, which alone can do that",
             where=str(migration.path),
             state="nothing was touched",
-            next=f"use {self.framework}'s own command",
+            next=f"use the command of {self.framework}",
         )
 
 
