@@ -137,6 +137,26 @@ def test_under_manual_a_person_contracts_first():
     assert refused.next == "pilotage contract"
 
 
+def test_with_downtime_no_stop_over_is_needed():
+    """Once everything is stopped, nothing is left that a contract half could harm."""
+    old, new = chain("e1"), chain("e1", "e2", "c3", "e4", "c5")
+    observed = running(release("old", old), view(new, "e1"))
+    refused = plan_deploy(observed, goal("new", new), now=1.0)
+    assert refused.refusals
+    assert any("--downtime" in note for note in refused.notes)
+    plan = plan_deploy(observed, goal("new", new), now=1.0, downtime=True)
+    assert not plan.refusals
+    assert changes(plan) == [
+        ("RunFramework", "e2/expand"),
+        ("Contract", "c3/contract"),
+        ("RunFramework", "e4/expand"),
+        ("Contract", "c5/contract"),
+    ]
+    by_hand = plan_deploy(observed, goal("new", new, contract="manual"), now=1.0, downtime=True)
+    assert not by_hand.refusals
+    assert by_hand.held == (contract("c5"),)
+
+
 def test_where_nothing_runs_everything_is_reached_run_by_run():
     new = chain("e1", "c2", "e3", "e4", "c5", "e6")
     plan = plan_deploy(running(None, view(new)), goal("new", new), now=1.0)
