@@ -24,6 +24,7 @@ OP_WEIGHTS = ("next",) * 6 + (
     "again",
     "rollback",
     "rollback",
+    "rollback",
     "contract",
     "contract",
     "half",

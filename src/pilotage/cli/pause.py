@@ -41,7 +41,7 @@ def command(settings: Settings, *, limit: float, lock_wait: float, reason: str) 
     from pilotage.cli.project import claim
     from pilotage.cli.text import seconds
     from pilotage.maintenance import close
-    from pilotage.model import Front
+    from pilotage.page import pause
 
     if not 0 < limit <= LONGEST:
         raise UsageError(
@@ -52,7 +52,7 @@ def command(settings: Settings, *, limit: float, lock_wait: float, reason: str) 
 
     async def action(project: Project, emit: Emit) -> Changed:
         who = claim("pause", reason=reason, wait=lock_wait)
-        return await close(project.world, project.layout, Front("pause", limit=limit), who, emit)
+        return await close(project.world, project.layout, pause(limit), who, emit)
 
     def words(changed: Changed) -> str:
         where = ", ".join(changed.hosts)
