@@ -16,9 +16,10 @@ from pilotage.deploy import HISTORY_LENGTH
 from pilotage.edges import describe, ends, require_served, show
 from pilotage.errors import PilotageError, Refused
 from pilotage.events import EdgesClosed, EdgesOpened, Emit, Ended
-from pilotage.model import Closure, DeployState, Front, HistoryEntry, Observed
+from pilotage.model import Closure, DeployState, Front, HistoryEntry, Observed, Route
 from pilotage.observe import World, observe
 from pilotage.plan import Layout, current
+from pilotage.proxy.checks import require_sound
 from pilotage.store import Claim, Lease, hold
 
 
@@ -50,9 +51,11 @@ async def close(
     Refused
         A pause while a deploy with downtime is unfinished: nobody would answer what it holds.
     ProxyError
-        A host did not confirm it; run it again.
+        No edge can do what ``front`` asks, and nothing was changed; or a host did not confirm it: run
+        it again.
     """
     verb = "pause" if front.mode == "pause" else "maintenance"
+    require_sound("the edge", Route(front=front))  # the state must not want what no edge can do
     async with hold(world.store, claim, emit) as lease:
         await world.target.observe(token=lease.token)  # whatever an earlier deployer began is over
         state, now = await world.store.read(), await world.store.now()

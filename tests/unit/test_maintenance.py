@@ -150,6 +150,14 @@ def test_a_host_that_does_not_confirm_is_named_and_the_same_verb_again_ends_righ
     assert {r.front for r in world.proxy.routes.values()} == {TEA}
 
 
+def test_what_no_edge_can_do_is_not_written_down(world: MemoryWorld) -> None:
+    with pytest.raises(ProxyError, match="may have"):
+        shut(world, replace(TEA, body="x" * (1 << 21)))
+    with pytest.raises(ProxyError, match="for up to an hour"):
+        shut(world, Front("pause", limit=4000.0))
+    assert (state(world).closure, len(state(world).history)) == (None, 1)
+
+
 def test_while_somebody_deploys_the_edges_are_theirs(world: MemoryWorld) -> None:
     async def try_it() -> None:
         await world.store.acquire(Claim("grace"), world.emit)

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -284,6 +284,21 @@ class App:
         process.communicate()
         self.pilotage("lock", "release", "--yes")
 
+    def wait(self, condition: Callable[[], bool], *, within: float = 60.0) -> None:
+        """Look until something is so."""
+        give_up = time.monotonic() + within
+        while not condition():
+            assert time.monotonic() < give_up, "it did not become so"
+            time.sleep(0.05)
+
+    def end_edge(self) -> None:
+        """SIGKILL the edge, as an out-of-memory killer does."""
+        edges = [p for p in self.processes() if _command(p).startswith("envoy")]
+        assert edges
+        for pid in edges:
+            os.kill(pid, signal.SIGKILL)
+        self.wait(lambda: not any(_command(p).startswith("envoy") for p in self.processes()))
+
     def close(self) -> None:
         """End everything that the test started."""
         for process in self.running:
@@ -305,6 +320,13 @@ class App:
                 ):
                     found.append(int(process.name))
         return found
+
+
+def _command(pid: int) -> str:
+    """The name of a process; nothing when it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 @pytest.fixture
