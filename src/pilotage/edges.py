@@ -112,7 +112,7 @@ async def open_edges(run: Run, step: OpenEdges) -> str | None:
     """
     closure = (await run.world.store.read()).closure
     if closure is not None and closure.by != "deploy":
-        return f"{describe(closure)}, and it stays on"
+        return f"{closure.describe()}, and it stays on"
     await require_served(await observe(run.world), run.world, run.emit, step.hosts)
     await run.world.store.update(lambda s: replace(s, closure=None), token=run.token)
     hosts = await show(run.world, token=run.token, hosts=step.hosts)
@@ -188,27 +188,8 @@ async def _sick(world: World, instances: list[Instance], *, limit: float | None)
     return [result for result in results if isinstance(result, Unhealthy)]
 
 
-# ----------------------------------------------------------------------------------------------
-# In words
-# ----------------------------------------------------------------------------------------------
-
-
-def describe(closure: Closure) -> str:
-    """What is on, and who began it: the beginning of a sentence."""
-    if closure.by == "deploy":
-        return f"maintenance is on, by a deploy with downtime of {closure.who}"
-    if closure.front.mode == "pause":
-        return f"new requests are held, paused by {closure.who}"
-    return f"maintenance is on, by {closure.who}"
-
-
-def ends(closure: Closure) -> str:
-    """The command that ends it."""
-    return "pilotage resume" if closure.front.mode == "pause" else "pilotage live"
-
-
 def reminder(closure: Closure) -> str:
     """What a deploy says at its end, when the edges are still closed."""
     if closure.by == "deploy":
-        return f"{describe(closure)}, which is unfinished; see `pilotage status`"
-    return f"{describe(closure)}, and stays on: `{ends(closure)}` ends it"
+        return f"{closure.describe()}, which is unfinished; see `pilotage status`"
+    return f"{closure.describe()}, and stays on: `{closure.ended_by}` ends it"

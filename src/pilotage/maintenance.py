@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from pilotage.deploy import HISTORY_LENGTH
-from pilotage.edges import describe, ends, require_served, show
+from pilotage.edges import require_served, show
 from pilotage.errors import PilotageError, Refused
 from pilotage.events import EdgesClosed, EdgesOpened, Emit, Ended
 from pilotage.model import Closure, DeployState, Front, HistoryEntry, Observed, Route
@@ -62,7 +62,7 @@ async def close(
         before = state.closure
         if front.mode == "pause" and before is not None and before.by == "deploy":
             raise Refused(
-                f"{describe(before)}, which is unfinished: nobody would answer the held requests",
+                f"{before.describe()}, which is unfinished: nobody would answer the held requests",
                 state="nothing was changed",
                 next="finish the deploy, or go back; see `pilotage status`",
             )
@@ -100,9 +100,9 @@ async def reopen(
             return Changed(None, None, changed=False)
         if only_pause and before is not None and before.front.mode != "pause":
             raise Refused(
-                f"{describe(before)}: that is no pause",
+                f"{before.describe()}: that is no pause",
                 state="it stays on",
-                next=f"`{ends(before)}` ends it",
+                next=f"`{before.ended_by}` ends it",
             )
         await world.proxy.ensure(token=lease.token)
         observed = await observe(world)

@@ -86,7 +86,8 @@ class OpenEdges(Step):
     hosts: tuple[str, ...]
 
     def describe(self) -> str:
-        return f"LIVE on {', '.join(self.hosts)}: the maintenance ends"
+        where = f" on {', '.join(self.hosts)}" if self.hosts else ""
+        return f"LIVE{where}: the maintenance ends"
 
 
 @dataclass(frozen=True, slots=True)

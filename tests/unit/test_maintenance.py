@@ -11,7 +11,7 @@ from tests.unit.world import CLAIM, MemoryWorld, goal
 from pilotage import page
 from pilotage.deploy import deploy, rollback
 from pilotage.errors import LeaseHeld, ProxyError, Refused, StartFailed, TargetError, Unhealthy
-from pilotage.events import Note
+from pilotage.events import Note, Planned
 from pilotage.maintenance import Changed, close, reopen
 from pilotage.model import Closure, DeployState, Front, release_id
 from pilotage.plan import Goal
@@ -178,7 +178,9 @@ def test_a_deploy_a_rollback_and_a_failure_leave_it_on(world: MemoryWorld) -> No
     up(world, goal("v2"))
     assert (front(world), world.serving()) == (TEA, {V2})
     notes = [e.text for e in world.events if isinstance(e, Note)]
-    assert "`pilotage live` ends it" in notes[-1]
+    assert notes[-1] == "maintenance is on, by tester, and stays on: `pilotage live` ends it"
+    planned = [e.plan for e in world.events if isinstance(e, Planned)][-1]
+    assert "and this leaves it on: `pilotage live`" in planned.notes[-1]
     asyncio.run(rollback(world.world, goal("v1"), CLAIM, world.emit))
     assert (front(world), world.serving()) == (TEA, {V1})
     world.target.unfit.add(V3)

@@ -222,3 +222,12 @@ def test_an_edge_that_was_left_closed_is_opened_by_a_deploy_once_it_was_checked(
         "LIVE on localhost: the maintenance ends",
         f"record {V[3]} as what runs now",
     ]
+
+
+def test_a_service_that_no_longer_takes_requests_is_not_left_behind_a_page() -> None:
+    wanted = v(4)
+    roles = tuple(role for role in wanted.layout.roles if not role.traffic)
+    wanted = replace(wanted, layout=replace(wanted.layout, roles=roles))
+    lines = steps(down(after(3, *HELD), wanted))
+    assert CLOSE[1] in lines
+    assert lines[-2] == "LIVE: the maintenance ends"

@@ -40,8 +40,9 @@ def act(settings: Settings, verb: str, action: Action, words: Callable[[Changed]
     """Run an action under the deploy lock, and say what the edges do now."""
     from pilotage.cli.project import opened
     from pilotage.cli.render.lines import JsonLines, print_json, warnings
-    from pilotage.cli.running import run
+    from pilotage.cli.running import run, told
     from pilotage.cli.text import good
+    from pilotage.observe import observe
     from pilotage.wiring import Use
 
     began = time.monotonic()
@@ -49,7 +50,15 @@ def act(settings: Settings, verb: str, action: Action, words: Callable[[Changed]
 
     async def main() -> Changed:
         async with opened(settings, emit, use=Use.LOOK) as project:
-            return await action(project, emit)
+
+            async def left() -> tuple[str, str]:
+                observed = await observe(project.world)
+                wanted = "closed" if observed.front else "open"
+                astray = ", ".join(observed.astray)
+                late = f"; not so yet: {astray}" if astray else ""
+                return f"the edges are to be {wanted}{late}", f"`pilotage {verb}` again"
+
+            return await told(action(project, emit), left)
 
     try:
         changed = run(main())

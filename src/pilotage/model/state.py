@@ -139,6 +139,19 @@ class Closure:
     since: float = 0.0
     message: str = ""
 
+    def describe(self) -> str:
+        """What is on, and by whom: the beginning of a sentence."""
+        if self.by == "deploy":
+            return f"maintenance is on, by a deploy with downtime of {self.who}"
+        if self.front.mode == "pause":
+            return f"new requests are held, paused by {self.who}"
+        return f"maintenance is on, by {self.who}"
+
+    @property
+    def ended_by(self) -> str:
+        """The command that ends it."""
+        return "pilotage resume" if self.front.mode == "pause" else "pilotage live"
+
     def to_json(self) -> dict[str, Any]:
         """An object."""
         return {

@@ -14,11 +14,11 @@ from pilotage import page
 from pilotage.errors import Refused
 from pilotage.model import (
     Closure,
+    Endpoint,
     HalfRef,
     Instance,
     Kind,
     Observed,
-    Route,
     Ships,
     Spec,
     version_key,
@@ -29,6 +29,7 @@ from pilotage.plan.halves import contract_step, held_refs, in_band, pending_expa
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
+    closed_edges,
     expand_first,
     join_refs,
     misfits,
@@ -79,7 +80,7 @@ def plan_downtime(observed: Observed, goal: Goal, spec: Spec) -> Plan:
         release=goal.release,
         spec=spec,
         steps=steps,
-        notes=(*halves.notes, *strangers(observed)),
+        notes=(*halves.notes, *strangers(observed), *closed_edges(observed)),
         refusals=(*halves.refusals, *misfits(observed, goal.release, steps)),
         held=halves.held,
         evidence=evidence(observed),
@@ -135,9 +136,11 @@ def stopped(observed: Observed, old: tuple[Instance, ...]) -> Observed:
         state=replace(state, closure=closure),
         instances=left,
         routes={
-            host: Route(
-                active=tuple(e for e in route.active if e.instance not in gone),
-                draining=tuple(e for e in route.draining if e.instance not in gone),
+            host: replace(
+                route,
+                active=_without(route.active, gone),
+                draining=_without(route.draining, gone),
+                trial=_without(route.trial, gone),
                 front=closure.front,
             )
             for host, route in observed.routes.items()
@@ -148,6 +151,10 @@ def stopped(observed: Observed, old: tuple[Instance, ...]) -> Observed:
             sessions=sessions,
         ),
     )
+
+
+def _without(endpoints: tuple[Endpoint, ...], gone: set[str]) -> tuple[Endpoint, ...]:
+    return tuple(endpoint for endpoint in endpoints if endpoint.instance not in gone)
 
 
 def _closing(observed: Observed, after: Observed, hosts: tuple[str, ...]) -> tuple[Step, ...]:

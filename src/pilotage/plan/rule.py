@@ -246,6 +246,14 @@ def strangers(observed: Observed) -> tuple[str, ...]:
     )
 
 
+def closed_edges(observed: Observed) -> tuple[str, ...]:
+    """A note on what a person closed: the plan leaves it so."""
+    closure = observed.state.closure
+    if closure is None or closure.by != "person":
+        return ()
+    return (f"{closure.describe()}, and this leaves it on: `{closure.ended_by}` ends it",)
+
+
 def name_of(migrations: Migrations, version: str) -> str:
     found = migrations.get(version)
     return found.name if found else ""

@@ -51,7 +51,7 @@ def reconcile(
     web, workers = of_kind(wanted, Kind.TRAFFIC), of_kind(wanted, Kind.WORKER)
     old_web, old_workers = of_kind(old, Kind.TRAFFIC), of_kind(old, Kind.WORKER)
     left_closed = observed.front is None and observed.astray
-    opens = web and (observed.closed_by_deploy or left_closed)
+    opens = observed.closed_by_deploy or (web and left_closed)
     opening = (OpenEdges(hosts_of(web)),) if opens else ()
     if not (missing or old or dead or ghosts) and routed(observed, web):
         mend = (EnsureProxy(),) if observed.astray else ()

@@ -19,6 +19,7 @@ from pilotage.plan.halves import (
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
+    closed_edges,
     misfits,
     point_of_no_return,
     strangers,
@@ -67,7 +68,7 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
         release=goal.release,
         spec=spec,
         steps=steps,
-        notes=(*before.notes, *strangers(observed)),
+        notes=(*before.notes, *strangers(observed), *closed_edges(observed)),
         refusals=(
             *before.refusals,
             *pending.refusals,
@@ -110,7 +111,7 @@ def plan_rollback(observed: Observed, goal: Goal, *, now: float, force: bool = F
         release=goal.release,
         spec=spec,
         steps=steps,
-        notes=strangers(observed),
+        notes=(*strangers(observed), *closed_edges(observed)),
         refusals=(
             *misfits(observed, goal.release, steps),
             *(() if force or observed.schema.known else (unknown_fit(goal.release),)),
@@ -139,6 +140,7 @@ def plan_contract(
         release=goal.release,
         spec=observed.state.spec or Spec(to=goal.release.id),
         steps=(contract_step(refs, goal.files, optional=False),) if refs else (),
+        notes=closed_edges(observed),
         refusals=(*missing, *((blocked(proof, refs),) if proof.blockers else ())),
         held=tuple(ref for ref in held if ref not in refs),
         evidence=evidence(observed),

@@ -94,6 +94,11 @@ def test_an_edge_that_crashed_comes_back_closed(app: App, served: str) -> None:
     app.pilotage("live")
     assert app.serving() == served
 
+    app.pilotage("maintenance")
+    app.pilotage("remove", "-y")
+    app.pilotage("deploy")
+    assert app.serving() == served, "what is removed is forgotten"
+
 
 def test_while_a_deploy_is_at_work_the_lock_is_waited_for_or_taken_away(
     app: App, served: str

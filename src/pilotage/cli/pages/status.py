@@ -9,7 +9,7 @@ from typing import Any
 from pilotage.cli import text
 from pilotage.cli.pages.about import About
 from pilotage.cli.standing import standing
-from pilotage.edges import VERBS, describe, ends
+from pilotage.edges import VERBS
 from pilotage.errors import PilotageError
 from pilotage.model import (
     HalfRef,
@@ -71,8 +71,8 @@ def _closure(observed: Observed, now: float) -> Iterator[str]:
     if closure:
         said = f", saying: {text.one_line(closure.message, 60)}" if closure.message else ""
         since = f"since {text.seconds(max(0.0, now - closure.since))}"
-        end = f"; `{ends(closure)}` ends it" if closure.by == "person" else ""
-        yield from text.wrapped(f"{describe(closure)}, {since}{said}{end}", indent=4, first=mark)
+        end = f"; `{closure.ended_by}` ends it" if closure.by == "person" else ""
+        yield from text.wrapped(f"{closure.describe()}, {since}{said}{end}", indent=4, first=mark)
     if astray:
         again = closure.front.mode if closure and closure.by == "person" else "live"
         verb = again if closure is None or closure.by == "person" else "deploy"
