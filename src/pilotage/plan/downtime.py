@@ -60,16 +60,13 @@ def plan_downtime(observed: Observed, goal: Goal, spec: Spec) -> Plan:
     after = stopped(observed, old)
     halves = all_halves(observed, after, goal, spec)
     running = reconcile(after, goal.release, goal.layout, goal.policy)
-    web = (*of_kind(goal.layout.wanted(goal.release), Kind.TRAFFIC), *of_kind(old, Kind.TRAFFIC))
+    old_web = of_kind(old, Kind.TRAFFIC)
+    web = (*of_kind(goal.layout.wanted(goal.release), Kind.TRAFFIC), *old_web)
     replicas = goal.policy.replicas
     steps: tuple[Step, ...] = (
         Fetch(goal.release.revision),
         *_closing(observed, after, hosts_of(web)),
-        *(
-            (Drain(of_kind(old, Kind.TRAFFIC), goal.policy.drain),)
-            if of_kind(old, Kind.TRAFFIC)
-            else ()
-        ),
+        *((Drain(old_web, goal.policy.drain),) if old_web else ()),
         *((Stop(old),) if old else ()),
         *halves.steps,
         *((AwaitReplicas(replicas),) if replicas and halves.expands else ()),
