@@ -363,7 +363,7 @@ async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
             state,
             spec=plan.spec if finishes else state.spec,
             hosts=tuple(dict.fromkeys((*state.hosts, *hosts))),
-            releases=_trim(state),
+            releases=trimmed(state),
             history=(*map(_closed, state.history), entry)[-HISTORY_LENGTH:],
         )
 
@@ -388,7 +388,7 @@ def _closed(row: HistoryEntry) -> HistoryEntry:
     return replace(row, outcome="interrupted") if row.outcome == "running" else row
 
 
-def _trim(state: DeployState) -> tuple[Release, ...]:
+def trimmed(state: DeployState) -> tuple[Release, ...]:
     """The newest records; never one that was only seen, since its instance may still run."""
     recorded = [r for r in state.releases if r.how == "recorded"][-RELEASES_KEPT:]
     return tuple(r for r in state.releases if r.how != "recorded" or r in recorded)

@@ -54,10 +54,10 @@ async def run_half(world: World, goal: Goal, ref: HalfRef, claim: Claim, emit: E
             raise refusals[0]
         if ref.half is Half.CONTRACT:
             step: Step = contract_step((ref,), goal.files, optional=False)
-            await _steps(run, (step,))
+            await carry_out(run, (step,))
             return
         backfill = (Backfill(ref.version, migration.name),) if migration.backfill else ()
-        await _steps(run, (ApplyHalf(ref, migration.name), *backfill))
+        await carry_out(run, (ApplyHalf(ref, migration.name), *backfill))
 
 
 async def apply_pending(
@@ -79,7 +79,7 @@ async def apply_pending(
         broken = walk(observed, goal.release, steps)
         if broken:
             raise Misfit(broken[0], state="nothing was touched", next="see `pilotage status`")
-        await _steps(run, steps)
+        await carry_out(run, steps)
     return steps
 
 
@@ -232,7 +232,7 @@ def _file(goal: Goal, ref: HalfRef) -> Migration:
     return migration
 
 
-async def _steps(run: Run, steps: tuple[Step, ...]) -> None:
+async def carry_out(run: Run, steps: tuple[Step, ...]) -> None:
     try:
         await execute(replace(run, plan=replace(run.plan, steps=steps)))
     except StepError as failed:

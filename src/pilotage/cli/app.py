@@ -34,6 +34,8 @@ COMMANDS = {
     "Work": {
         "exec": Entry("pilotage.cli.exec", "Run a command in an instance of its own."),
         "lock": Entry("pilotage.cli.lock", "See, take or release the deploy lock."),
+        "entrypoint": Entry("pilotage.cli.entrypoint", "Start a container, its schema first."),
+        "wait": Entry("pilotage.cli.wait", "Wait until this image fits the schema."),
         "init": Entry("pilotage.cli.init", "Write a first configuration and migration."),
         "remove": Entry("pilotage.cli.remove", "Stop everything of this service here."),
         "demo": Entry("pilotage.cli.demo", "Watch four releases deployed under load."),

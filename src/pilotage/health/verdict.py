@@ -22,6 +22,7 @@ from pilotage.model import (
     contract,
     expand,
     fits,
+    version_key,
 )
 
 _SHOWN = 20
@@ -46,13 +47,21 @@ class Verdict:
     ships: Ships | None = None
 
 
-def judge(looked: Looked, ships: Ships | None, *, was_ready: bool = False) -> Verdict:
-    """The verdict on a release that ships ``ships``."""
+def judge(
+    looked: Looked, ships: Ships | None, *, was_ready: bool = False, works: bool = False
+) -> Verdict:
+    """The verdict on a release that ships ``ships``.
+
+    ``works``: it works as soon as it runs, without waiting for requests, so it must not start before
+    new data that older code cannot read may be written (as `pilotage.run.judge` has it).
+    """
     running = fits(ships, looked.applied)
     starting = fits(ships, looked.announced)
     stuck = cannot_return(ships, looked.applied) if ships else ()
     announced = tuple(sorted(_broken(starting) - _broken(running)))
-    ready = bool(running) and (was_ready or (bool(starting) and not stuck))
+    shut = sorted(ships.breaks_old - looked.applied.opened, key=version_key) if ships else []
+    may_start = bool(starting) and not stuck and not (works and shut)
+    ready = bool(running) and (was_ready or may_start)
     if ready:
         why = "fits"
     elif looked.stream is None and looked.applied == Applied() and ships is None:
@@ -67,6 +76,8 @@ def judge(looked: Looked, ships: Ships | None, *, was_ready: bool = False) -> Ve
         why = f"the release {running.describe()}"
     elif stuck:
         why = f"the release cannot read the data that {', '.join(stuck)} allowed to be written"
+    elif works and shut:
+        why = f"it could write what older code cannot read ({', '.join(shut)}), which nobody opened yet"
     else:
         why = f"about to be applied, so that this release may not start: {_list(announced)}"
     return Verdict(

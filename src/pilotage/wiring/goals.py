@@ -191,13 +191,17 @@ def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
     MigrationFileError
         Names the file, the line, and the split to make.
     """
-    if project.dialect is None or migrations.framework:
-        return
+    if project.dialect is not None and not migrations.framework:
+        check_files(project.dialect, migrations, view)
+
+
+def check_files(dialect: str, migrations: Migrations, view: SchemaView) -> None:
+    """`check`, for who has no project. Raises `MigrationFileError`."""
     from pilotage.hazards import Severity, as_error
     from pilotage.migrate.history import check_applied
 
     check_applied(view, migrations)
-    for finding in findings(project, migrations, view):
+    for finding in _findings(dialect, migrations, view):
         if finding.severity is Severity.ERROR:
             raise as_error(finding)
 
@@ -209,6 +213,10 @@ def findings(project: Project, migrations: Migrations, view: SchemaView) -> tupl
     """
     if project.dialect is None or migrations.framework:
         return ()
+    return _findings(project.dialect, migrations, view)
+
+
+def _findings(dialect: str, migrations: Migrations, view: SchemaView) -> tuple[Finding, ...]:
     from pilotage.hazards import Severity, check_all, out_of_order
 
     applied = view.applied
@@ -219,7 +227,7 @@ def findings(project: Project, migrations: Migrations, view: SchemaView) -> tupl
         return ()
     found = (
         *out_of_order(migrations, applied),
-        *check_all(migrations, dialect=project.dialect, only=pending),
+        *check_all(migrations, dialect=dialect, only=pending),
     )
     return tuple(f for f in found if not view.fresh or f.severity is Severity.ERROR)
 
