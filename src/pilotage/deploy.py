@@ -34,6 +34,7 @@ from pilotage.plan import (
     plan_return,
     plan_rollback,
 )
+from pilotage.plan.rule import way_back
 from pilotage.release_command import settle
 from pilotage.run import Run, StepError
 from pilotage.standstill import stands
@@ -296,19 +297,20 @@ async def _is_closed(run: Run) -> bool:
 
 async def _tell_standstill(run: Run, error: PilotageError) -> None:
     """Say exactly where a deploy with downtime stands, when that can be asked."""
-    aborted = False
+    aborted, back = False, None
     try:
         observed = await observe(run.world)
         where = stands(observed, run.plan)
+        if run.plan.verb == "deploy" and run.plan.spec.from_ != run.plan.spec.to:
+            back = way_back(observed, run.plan.spec.from_)
         aborted = observed.state.spec is not None and bool(observed.state.spec.aborted_reason)
     except PilotageError as second:
         where = f"the edges are closed; where it stands could not be asked: {second.what}"
     error.state = f"{error.state}; {where}" if error.state else where
-    back = run.plan.spec.from_ if run.plan.verb == "deploy" else None
-    way_back = f", or go back with `pilotage rollback {back}`" if back else ""
+    or_back = f", or go back with `pilotage rollback {back}`" if back else ""
     if not aborted:
         mend = error.next or "mend it"
-        error.next = f"{mend}; then run the command again, it goes on from here{way_back}"
+        error.next = f"{mend}; then run the command again, it goes on from here{or_back}"
 
 
 async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:

@@ -19,6 +19,7 @@ from pilotage.events import EdgesClosed, EdgesOpened, Emit, Ended
 from pilotage.model import Closure, DeployState, Front, HistoryEntry, Observed, Route
 from pilotage.observe import World, observe
 from pilotage.plan import Layout, current
+from pilotage.plan.rule import way_back
 from pilotage.proxy.checks import require_sound
 from pilotage.store import Claim, Lease, hold
 
@@ -140,9 +141,10 @@ def _way_out(observed: Observed) -> str:
     if spec is None or not (observed.closed_by_deploy or spec.finished_at is None):
         return ""
     verb = "rollback" if spec.direction == "rollback" else "deploy --version"
-    back = spec.from_ if spec.from_ != spec.to and spec.direction == "deploy" else None
-    way_back = f", `pilotage rollback {back}` goes back" if back else ""
-    return f"`pilotage {verb} {spec.to}` goes on with the {spec.direction}{way_back}"
+    forth = spec.from_ == spec.to or spec.direction == "rollback"
+    back = None if forth else way_back(observed, spec.from_)
+    or_back = f", `pilotage rollback {back}` goes back" if back else ""
+    return f"`pilotage {verb} {spec.to}` goes on with the {spec.direction}{or_back}"
 
 
 @asynccontextmanager

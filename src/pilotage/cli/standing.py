@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pilotage.model import Observed
 from pilotage.plan import current
+from pilotage.plan.rule import way_back
 
 
 class Standing(NamedTuple):
@@ -36,7 +37,8 @@ def standing(observed: Observed) -> Standing:
         return Standing(f"release {spec.to} was aborted; {serves} as before", mend, settled=True)
     if spec.finished_at:
         return Standing(serves, "", settled=True)
-    back = f", or `pilotage rollback {spec.from_}` goes back" if spec.from_ else ""
+    origin = way_back(observed, spec.from_)
+    back = f", or `pilotage rollback {origin}` goes back" if origin else ""
     if observed.closed_by_deploy:
         state = f"the {spec.direction} to {spec.to} is unfinished, in maintenance; {serves}"
     elif spec.switched_at:

@@ -246,6 +246,14 @@ def strangers(observed: Observed) -> tuple[str, ...]:
     )
 
 
+def way_back(observed: Observed, release: str | None) -> str | None:
+    """The release, when it may be rolled back to, as far as anybody knows what it ships."""
+    ships = observed.ships(release) if release else None
+    applied = observed.schema.applied
+    barred = ships is not None and (not fits(ships, applied) or cannot_return(ships, applied))
+    return None if barred else release
+
+
 def closed_edges(observed: Observed) -> tuple[str, ...]:
     """A note on what a person closed: the plan leaves it so."""
     closure = observed.state.closure

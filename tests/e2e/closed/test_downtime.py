@@ -67,6 +67,7 @@ def test_it_fails_in_the_middle_and_stays_closed_until_it_is_mended(app: App, se
         assert "the edges stay closed: maintenance is on" in failed
         refused = app.pilotage("live", status=1).err
         assert f"pilotage deploy --version {bad}" in refused
+        assert "pilotage rollback" not in failed + refused, "that one no longer fits"
         assert "does not fit" in app.pilotage("rollback", status=1).err
         assert "nothing serves" in app.pilotage("status").out
         reading(app, 2)

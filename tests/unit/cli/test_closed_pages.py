@@ -16,7 +16,7 @@ from pilotage.cli.standing import standing
 from pilotage.deploy import deploy
 from pilotage.errors import StartFailed
 from pilotage.maintenance import close
-from pilotage.model import Closure, Front, Observed, release_id
+from pilotage.model import Closure, Front, HalfRef, HalfRow, Observed, release_id
 from pilotage.observe import observe
 from pilotage.page import maintenance, pause
 from pilotage.plan import plan_deploy
@@ -99,6 +99,13 @@ def test_where_a_deploy_with_downtime_stands_that_was_left():
         f"`pilotage deploy --version {V2}` goes on, or `pilotage rollback {V1}` goes back"
     )
     assert not stands.settled
+
+
+def test_a_way_back_is_not_offered_once_it_is_barred():
+    observed = look(failed())
+    gone = HalfRow(HalfRef.parse("9/contract"), started_at=1.0)
+    observed = replace(observed, schema=replace(observed.schema, rows=(gone,)))
+    assert standing(observed).next == f"`pilotage deploy --version {V2}` goes on"
 
 
 def test_a_history_shows_what_was_said():
