@@ -4,10 +4,11 @@
 #   make test     every test
 #   make check    ruff, mypy --strict, import-linter, unit tests
 #   make docs     the documentation, in site/
+#   make bench    every benchmark, into benchmarks/RESULTS.md; or one: make bench-startup
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint lint-rules lint-format lint-types lint-layers unit docs format servers clean
+.PHONY: help demo test check lint lint-rules lint-format lint-types lint-layers unit docs format servers clean bench
 
 # How many processes run the tests.
 WORKERS ?= 2
@@ -49,6 +50,23 @@ lint-layers: .venv/.test
 
 unit: .venv/.test
 	$(PYTEST) tests/unit $(ARGS)
+
+BENCHMARKS = startup planning migrations deploys
+
+.venv/.bench: pyproject.toml scripts/setup
+	@scripts/setup bench
+	@touch $@
+
+# dbmate is a binary that npm brings; without npm its row is missing.
+benchmarks/node_modules:
+	@npm install --silent --no-save --no-package-lock --prefix benchmarks dbmate@2 || \
+		echo "bench: dbmate could not be installed with npm; it is left out"
+
+.PHONY: $(BENCHMARKS:%=bench-%)
+$(BENCHMARKS:%=bench-%): bench-%: .venv/.bench benchmarks/node_modules
+	.venv/bin/python -m benchmarks.$* $(ARGS)
+
+bench: $(BENCHMARKS:%=bench-%)
 
 docs: .venv/.test
 	.venv/bin/mkdocs build --strict

@@ -56,8 +56,11 @@ def _hosts(observed: Observed) -> list[str]:
 
 def _instances(observed: Observed, refs: tuple[HalfRef, ...]) -> list[str]:
     blockers = []
-    for instance in observed.alive:
-        lacking = _lacking(observed.ships(instance.release), refs)
+    alive = observed.alive
+    releases = {instance.release for instance in alive}
+    found = {release: _lacking(observed.ships(release), refs) for release in releases}
+    for instance in alive:
+        lacking = found[instance.release]
         if lacking:
             blockers.append(
                 f"{instance.kind} {instance.id} of release {instance.release} runs on "

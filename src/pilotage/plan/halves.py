@@ -12,7 +12,6 @@ from pilotage.plan.goal import Goal
 from pilotage.plan.rule import (
     blocked,
     contract_it_first,
-    expand_first,
     join_refs,
     name_of,
     run_it_first,
@@ -48,7 +47,13 @@ def contract_step(refs: tuple[HalfRef, ...], files: Migrations, *, optional: boo
 def contracts_due(observed: Observed, goal: Goal) -> tuple[HalfRef, ...]:
     """Held contract halves of the goal's own files, whose expand half is applied or does not exist."""
     refs = in_band(held_refs(observed, goal.migrations.ships()), goal.migrations)
-    return tuple(ref for ref in refs if not expand_first(observed, (ref,), goal.migrations))
+    expanded = observed.schema.applied.expanded
+    return tuple(
+        ref
+        for ref in refs
+        if (file := goal.migrations.get(ref.version))
+        and (not file.expand or ref.version in expanded)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +103,14 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
     """Expand halves and their backfills in file order; on a fresh database contract halves too."""
     ships = goal.release.ships or Ships()
     applied, fresh = observed.schema.applied, observed.schema.fresh
+    files = goal.files
     steps: list[Step] = []
     refusals: list[Refused] = []
     for migration in goal.migrations:
         version = migration.version
         if migration.expand and version not in applied.expanded:
-            missing = not_replaced(observed, migration)
             if migration.replaces and not (fresh and untouched(observed, migration)):
+                missing = not_replaced(observed, migration)
                 if missing:
                     refusals.append(squash_too_early(migration, missing))
                 else:
@@ -116,7 +122,7 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
                 if migration.backfill:
                     steps.append(Backfill(version, migration.name))
         if fresh and version in ships.contracts - applied.finished and migration.contract:
-            steps.append(contract_step((contract(version),), goal.files, optional=False))
+            steps.append(contract_step((contract(version),), files, optional=False))
     return Halves(tuple(steps), refusals=tuple(refusals))
 
 

@@ -12,6 +12,7 @@ from pilotage.model import (
     HalfRef,
     Observed,
     Release,
+    Ships,
     Spec,
     cannot_return,
     contract,
@@ -19,8 +20,9 @@ from pilotage.model import (
     fits,
     version_key,
 )
+from pilotage.plan.playing import Playing
 from pilotage.proof import Proof
-from pilotage.steps import Adopt, ApplyHalf, Contract, Open, RunFramework, Start, Step, Stop
+from pilotage.steps import Open, Start, Step, Stop
 
 
 def misfits(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tuple[Refused, ...]:
@@ -106,11 +108,12 @@ def expand_first(
 ) -> tuple[Refused, ...]:
     """A contract half whose own expand half is not applied may not run."""
     refusals = []
+    expanded = observed.schema.applied.expanded
     for ref in refs:
         migration = migrations.get(ref.version)
         if migration is None or migration.contract is None:
             refusals.append(Refused(f"there is no contract half of {ref.version} in the release"))
-        elif migration.expand and ref.version not in observed.schema.applied.expanded:
+        elif migration.expand and ref.version not in expanded:
             refusals.append(
                 Refused(
                     f"{ref} may not run before {expand(ref.version)}",
@@ -127,10 +130,11 @@ def required_first(
 ) -> tuple[Refused, ...]:
     """A half may not run before what its file ``requires``, unless that runs with it."""
     refusals = []
+    applied, together = observed.schema.applied, set(refs)
     for ref in refs:
         migration = migrations.get(ref.version)
         needs = migration.requires if migration else frozenset()
-        missing = {r for r in needs if not observed.schema.applied.has(r) and r not in refs}
+        missing = {r for r in needs if not applied.has(r) and r not in together}
         if missing:
             refusals.append(
                 Refused(
@@ -152,7 +156,8 @@ def older_first(
     read them, and what keeps the two in step (a trigger) goes with them. Out-of-band ones are left
     aside: a person said that they come when they come.
     """
-    applied = observed.schema.applied
+    applied, together = observed.schema.applied, set(refs)
+    last = max((version_key(ref.version) for ref in refs), default=(0, ""))
     older = tuple(
         contract(m.version)
         for m in migrations
@@ -160,8 +165,8 @@ def older_first(
         and not m.out_of_band(Half.CONTRACT)
         and m.version not in applied.finished
         and (m.expand is None or m.version in applied.expanded)
-        and contract(m.version) not in refs
-        and any(version_key(m.version) < version_key(ref.version) for ref in refs)
+        and contract(m.version) not in together
+        and version_key(m.version) < last
     )
     if not older:
         return ()
@@ -176,22 +181,12 @@ def older_first(
 
 def applied_after(applied: Applied, steps: Iterable[Step]) -> Applied:
     """The schema as it will be when a release starts: what comes before the first `Start`."""
+    playing = Playing(applied)
     for step in steps:
         if isinstance(step, Start):
             break
-        applied = effect(applied, step)
-    return applied
-
-
-def effect(applied: Applied, step: Step) -> Applied:
-    match step:
-        case ApplyHalf(ref=ref):
-            return applied.plus(ref)
-        case Adopt(version=version):
-            return applied.plus(expand(version))
-        case Contract(refs=refs) | RunFramework(refs=refs):
-            return applied.plus(*refs)
-    return applied
+        playing.step(step)
+    return playing.applied
 
 
 def walk(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tuple[str, ...]:
@@ -200,25 +195,66 @@ def walk(observed: Observed, release: Release, steps: tuple[Step, ...]) -> tuple
     A release that does not fit before the first step is not counted against the plan, unless the
     plan makes it worse.
     """
-    applied = observed.schema.applied
-    running = {i.id: observed.ships(i.release) for i in observed.alive}
-    misfits = {name for name, ships in running.items() if not fits(ships, applied)}
+    playing = Playing(observed.schema.applied)
+    fitting, misfits = _Fitting(), set[str]()
+    for ships, names in _by_ships(observed).items():
+        if fits(ships, observed.schema.applied):
+            fitting.add(ships, names)
+        else:
+            misfits.update(names)
     broken: list[str] = []
     for step in steps:
-        applied = effect(applied, step)
+        playing.step(step)
+        lost = [(ships, fitting.lose(ships)) for ships in fitting.ships if playing.breaks(ships)]
         if isinstance(step, Start):
-            running |= {i.id: release.ships for i in step.instances}
+            new = [instance.id for instance in step.instances if instance.id not in misfits]
+            fitting.drop(new)
+            if fits(release.ships, playing.applied):
+                fitting.add(release.ships, new)
+            else:
+                lost.append((release.ships, new))
         if isinstance(step, Stop):
-            for instance in step.instances:
-                running.pop(instance.id, None)
-        for name, ships in running.items():
-            fit = fits(ships, applied)
-            if not fit and name not in misfits:
-                misfits.add(name)
-                broken.append(
-                    f"after '{step.describe()}', {name} would not fit: it {fit.describe()}"
-                )
+            fitting.drop(instance.id for instance in step.instances)
+        for ships, names in lost:
+            misfits.update(names)
+            why = fits(ships, playing.applied).describe()
+            broken += [
+                f"after '{step.describe()}', {name} would not fit: it {why}" for name in names
+            ]
     return tuple(broken)
+
+
+def _by_ships(observed: Observed) -> dict[Ships | None, list[str]]:
+    """What runs, by what it ships: instances are many, releases few."""
+    releases: dict[str, list[str]] = {}
+    for instance in observed.alive:
+        releases.setdefault(instance.release, []).append(instance.id)
+    groups: dict[Ships | None, list[str]] = {}
+    for release, names in releases.items():
+        groups.setdefault(observed.ships(release), []).extend(names)
+    return groups
+
+
+class _Fitting:
+    """The names of the instances that run and fit, by what their release ships."""
+
+    def __init__(self) -> None:
+        self._names: dict[Ships | None, dict[str, None]] = {}
+
+    @property
+    def ships(self) -> list[Ships | None]:
+        return list(self._names)
+
+    def add(self, ships: Ships | None, names: Iterable[str]) -> None:
+        self._names.setdefault(ships, {}).update(dict.fromkeys(names))
+
+    def lose(self, ships: Ships | None) -> list[str]:
+        return list(self._names.pop(ships))
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            for group in self._names.values():
+                group.pop(name, None)
 
 
 def point_of_no_return(observed: Observed, spec: Spec, steps: tuple[Step, ...]) -> int | None:
@@ -226,11 +262,13 @@ def point_of_no_return(observed: Observed, spec: Spec, steps: tuple[Step, ...]) 
     origin = observed.state.release(spec.from_)
     if origin is None or origin.ships is None:
         return None
-    applied = observed.schema.applied
+    playing = Playing(observed.schema.applied)
+    lost = bool(fits(origin.ships, playing.applied).foreign_contracts)
     for index, step in enumerate(steps):
-        applied = effect(applied, step)
+        playing.step(step)
+        lost = lost or playing.breaks(origin.ships)
         new_data = isinstance(step, Open) and set(step.versions) - origin.ships.expands
-        if new_data or fits(origin.ships, applied).foreign_contracts:
+        if new_data or lost:
             return index
     return None
 

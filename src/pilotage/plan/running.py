@@ -45,8 +45,9 @@ def reconcile(
     """
     own = own_instances(observed, layout)
     wanted = _settle(own, layout.wanted(release), any_config=any_config)
-    missing = tuple(i for i in wanted if i not in own)
-    old = tuple(i for i in own if i not in wanted)
+    have, want = set(own), set(wanted)
+    missing = tuple(i for i in wanted if i not in have)
+    old = tuple(i for i in own if i not in want)
     dead, ghosts = _dead(observed, layout), _ghosts(observed)
     web, workers = of_kind(wanted, Kind.TRAFFIC), of_kind(wanted, Kind.WORKER)
     old_web, old_workers = of_kind(old, Kind.TRAFFIC), of_kind(old, Kind.WORKER)
@@ -135,7 +136,8 @@ def _recorded(observed: Observed, release: Release) -> bool:
 def _start(
     wanted: tuple[Instance, ...], missing: tuple[Instance, ...], release: Release
 ) -> list[Step]:
-    start = tuple(i for i in wanted if i in missing)
+    lacking = set(missing)
+    start = tuple(i for i in wanted if i in lacking)
     steps: list[Step] = [Start(start, release.revision)] if start else []
     return [*steps, Check(wanted)]
 

@@ -12,7 +12,7 @@ from pilotage.hazards import Finding
 from pilotage.migrate.migration import Migration, Section
 from pilotage.model import Half, HalfRef, Observed, fits
 from pilotage.plan import Plan
-from pilotage.plan.rule import effect
+from pilotage.plan.playing import Playing
 from pilotage.source import Revision
 from pilotage.steps import (
     Adopt,
@@ -99,6 +99,8 @@ def _migrations(about: About, plan: Plan) -> Iterator[str]:
     if not runs:
         return
     yield from ("", text.heading("Migrations"))
+    running = set(runs)
+    adopted = {step.version for step in plan.steps if isinstance(step, Adopt)}
     for version in dict.fromkeys(ref.version for ref in runs):
         migration = plan.migrations.get(version)
         if migration is None:
@@ -108,7 +110,7 @@ def _migrations(about: About, plan: Plan) -> Iterator[str]:
             for ref in migration.halves():
                 yield f"    {ref.half!s:<9} {migration.path}"
             continue
-        if any(isinstance(s, Adopt) and s.version == version for s in plan.steps):
+        if version in adopted:
             yield "    adopt     all that it replaces is applied; nothing is run"
             continue
         for half in Half:
@@ -116,7 +118,7 @@ def _migrations(about: About, plan: Plan) -> Iterator[str]:
             if section is None:
                 continue
             ref = HalfRef(version, half)
-            yield from _half(about, plan, migration, section, ref, runs=ref in runs)
+            yield from _half(about, plan, migration, section, ref, runs=ref in running)
 
 
 def _half(
@@ -327,10 +329,11 @@ def barred_by(observed: Observed, steps: tuple[Step, ...]) -> dict[int, list[str
         if release.deployed_at is not None and not fits(release.ships, applied).foreign_contracts
     }
     barred: dict[int, list[str]] = {}
+    playing = Playing(applied)
     for index, step in enumerate(steps):
-        applied = effect(applied, step)
+        playing.step(step)
         for release, ships in tuple(ready.items()):
-            if fits(ships, applied).foreign_contracts:
+            if ships is not None and playing.breaks(ships):
                 del ready[release]
                 barred.setdefault(index, []).append(release)
     return barred

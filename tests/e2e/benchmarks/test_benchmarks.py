@@ -1,0 +1,47 @@
+"""The benchmarks run: each on a few things, once. How long it takes is nobody's business here."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from benchmarks import deploys, measure, migrations, planning, startup
+
+pytestmark = pytest.mark.e2e
+
+
+def test_startup_measures_what_is_installed() -> None:
+    text = startup.measure((("pilotage", "--version"),), 1, peer="pilotage --version")
+    assert "| pilotage --version | **1.00** |" in text
+    assert "python -c pass" in text
+
+
+def test_planning_measures_every_part_at_two_sizes() -> None:
+    text = planning.measure(20, 30, 1)
+    for part in ("all pending", "all applied", "new database", "the page", "the linter"):
+        assert part in text
+
+
+@pytest.mark.parametrize("kind", migrations.KINDS)
+def test_migrations_are_applied_by_every_tool_that_is_installed(kind: str) -> None:
+    text = migrations.measure(kind, 3, 1)
+    for name in ("runner, in use", "runner, empty", "pilotage migrate apply, empty"):
+        assert f"| {name} |" in text
+
+
+def test_deploys_lose_no_request() -> None:
+    text = asyncio.run(deploys.measure(2, 200, 40.0))
+    (line,) = [line for line in text.splitlines() if line.startswith("| 2 deploys")]
+    assert "| **0** |" in line
+
+
+def test_a_section_replaces_the_one_of_an_earlier_run(tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.md"
+    measure.write("one", "One", "first", results=results)
+    measure.write("two", "Two", "second", results=results)
+    measure.write("one", "One", "third", results=results)
+    text = results.read_text()
+    assert "first" not in text
+    assert text.index("third") < text.index("second")
+    assert text.count("## ") == 2
