@@ -151,8 +151,8 @@ async def deploys(at: Place, count: int, requests: int, rate: float) -> dict[str
     return {**summary, "deploy_s": seconds, "stall_ms": summary["max_ms"]["during"]}
 
 
-async def restarts(at: Place, count: int, rate: float) -> dict[str, Any]:
-    """Restart one process of the shop in place ``count`` times under load.
+async def restarts(at: Place, tag: str, count: int, rate: float) -> dict[str, Any]:
+    """Restart one process of the shop, at the release ``tag``, in place ``count`` times under load.
 
     ``stall_ms``: the longest time from stopping the process until the new one answers.
     """
@@ -175,7 +175,7 @@ async def restarts(at: Place, count: int, rate: float) -> dict[str, Any]:
         await answers(port)
         return running
 
-    at.shop.git("checkout", "--quiet", "--force", "v4")
+    at.shop.git("checkout", "--quiet", "--force", tag)
     running = await start(0)
     try:
         async with traffic(at, port, "restarts", rate) as customers:
@@ -234,7 +234,7 @@ async def measure(count: int, requests: int, rate: float) -> str:
     """Both, one after the other, as text for the results."""
     async with place() as at:
         deployed = await deploys(at, count, requests, rate)
-        restarted = await restarts(at, count, rate)
+        restarted = await restarts(at, f"v{count + 1}", count, rate)
         version = at.server.version
     head = [
         "",
