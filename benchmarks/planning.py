@@ -114,7 +114,7 @@ def contestants(hosts: int, count: int) -> dict[str, Callable[[], float]]:
     files = load_files(raw, dialect="postgresql")
     pending = world(hosts, files, pending=True)
     applied = world(hosts, files, pending=False)
-    new = (replace(pending[0], schema=SchemaView(fresh=True)), pending[1])
+    new = (Observed(hosts=pending[0].hosts, schema=SchemaView(fresh=True)), pending[1])
     plan = plan_deploy(*pending, now=1.0)
     return {
         "plan, all pending": lambda: clocked(lambda: plan_deploy(*pending, now=1.0)),

@@ -32,7 +32,7 @@ from pilotage.model import (
     fits,
 )
 from pilotage.plan import Goal, Layout, Policy, plan_contract, plan_deploy, plan_rollback
-from pilotage.plan.rule import effect
+from pilotage.plan.playing import halves_of
 from pilotage.steps import Contract, RunFramework, Start, Stop
 
 
@@ -316,7 +316,7 @@ def test_no_plan_leaves_the_order_or_the_rule(world):
                 half = Half.CONTRACT if before.startswith("c") else Half.EXPAND
                 done = applied.has(HalfRef(before, half)) or HalfRef(before, half) in refs
                 assert done, f"{step.describe()}: {before} would be applied on the way"
-        applied = effect(applied, step)
+        applied = applied.plus(*halves_of(step))
         if isinstance(step, Start):
             alive |= {i.id: wanted.release.ships for i in step.instances}
         if isinstance(step, Stop):

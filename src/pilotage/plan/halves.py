@@ -104,6 +104,7 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
     ships = goal.release.ships or Ships()
     applied, fresh = observed.schema.applied, observed.schema.fresh
     files = goal.files
+    contracts = ships.contracts - applied.finished if fresh else frozenset()
     steps: list[Step] = []
     refusals: list[Refused] = []
     for migration in goal.migrations:
@@ -121,7 +122,7 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
                 steps.append(ApplyHalf(expand(version), migration.name, fresh=fresh))
                 if migration.backfill:
                     steps.append(Backfill(version, migration.name))
-        if fresh and version in ships.contracts - applied.finished and migration.contract:
+        if version in contracts and migration.contract:
             steps.append(contract_step((contract(version),), files, optional=False))
     return Halves(tuple(steps), refusals=tuple(refusals))
 
