@@ -20,8 +20,9 @@ from pilotage.errors import (
     Refused,
     StalePlan,
     TargetError,
+    Worse,
 )
-from pilotage.events import Emit, Ended, Note, Planned, Switched
+from pilotage.events import Emit, Ended, Judged, Note, Planned, Switched
 from pilotage.execute import execute, start_gate
 from pilotage.model import DeployState, HalfRef, HistoryEntry, Observed, Release, Ships
 from pilotage.observe import World, observe
@@ -36,9 +37,9 @@ from pilotage.plan import (
 )
 from pilotage.plan.rule import way_back
 from pilotage.release_command import settle
-from pilotage.run import Run, StepError
+from pilotage.run import Counts, Run, StepError
 from pilotage.standstill import stands
-from pilotage.steps import Check, Confirm, Finish, Start, Switch
+from pilotage.steps import Canary, Check, Confirm, Finish, Start, Switch, Watch
 from pilotage.store import Claim, Lease, hold
 from pilotage.targets.base import Job, OnOutput
 
@@ -181,7 +182,8 @@ async def _under_lease(
         if plan.refusals:
             raise plan.refusals[0]
         origin = observed.state.release(plan.spec.from_)
-        run = Run(world, plan, goal.policy, lease, emit, origin)
+        before = await _answered(world, plan)
+        run = Run(world, plan, goal.policy, lease, emit, origin, before)
         if plan.steps:
             await _recorded(run, goal, claim, live_on_failure=live_on_failure)
         else:
@@ -190,6 +192,13 @@ async def _under_lease(
         if closure is not None:
             emit(Note(text=reminder(closure), level="warning"))
     return plan
+
+
+async def _answered(world: World, plan: Plan) -> Counts:
+    """What the release that serves has answered so far, where the plan compares with it."""
+    origin = plan.spec.from_
+    compared = any(isinstance(step, (Canary, Watch)) for step in plan.steps)
+    return await world.proxy.measure(origin) if origin and compared else {}
 
 
 async def look(world: World, lease: Lease, emit: Emit) -> Observed:
@@ -226,10 +235,13 @@ async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool
     began = time.monotonic()
     entry = await _begin(run, goal, claim)
     switched: list[float] = []
+    judged: list[str] = []
 
     def emit(event: object) -> None:
         if isinstance(event, Switched):
             switched.append(event.skew_ms)
+        if isinstance(event, Judged):
+            judged.append(f"{event.finding}: {event.why}")
         run.emit(event)  # type: ignore[arg-type]
 
     outcome, detail, ours = "done", "", True
@@ -248,10 +260,13 @@ async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool
         raise
     finally:
         skew = switched[-1] if switched else None
+        ended = replace(
+            entry, outcome=outcome, detail=detail, skew_ms=skew, verdict=(judged or [""])[-1]
+        )
         seconds = time.monotonic() - began
         run.emit(Ended(verb=run.plan.verb, outcome=outcome, seconds=seconds, detail=detail))
         if ours:
-            await asyncio.shield(_end(run, entry, outcome, detail, skew))
+            await asyncio.shield(_end(run, ended))
 
 
 async def _carry_out(run: Run, goal: Goal, *, live_on_failure: bool) -> None:
@@ -264,13 +279,13 @@ async def _carry_out(run: Run, goal: Goal, *, live_on_failure: bool) -> None:
         await execute(run)
     except StepError as failed:
         error = failed.error
-        at_fault = isinstance(failed.step, (Start, Check, Switch, Confirm))
+        at_fault = isinstance(failed.step, (Start, Check, Canary, Switch, Watch, Confirm))
         if run.plan.downtime and not isinstance(error, LeaseLost) and await _is_closed(run):
             spec = run.plan.spec
             if live_on_failure and run.plan.verb == "deploy" and spec.from_ not in (None, spec.to):
                 await _go_back(run, goal, error)
             await _tell_standstill(run, error)
-        elif at_fault and isinstance(error, (TargetError, ProxyError, Misfit)):
+        elif at_fault and isinstance(error, (TargetError, ProxyError, Misfit, Worse)):
             await _go_back(run, goal, error)
         else:
             await _tell_state(run, error)
@@ -320,6 +335,11 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     """
     spec = run.plan.spec
     if run.plan.verb == "return" or spec.from_ == spec.to:
+        if isinstance(error, Worse) and spec.from_ == spec.to:
+            error.state = (
+                "the instances with the new configuration have the requests; the old ones still run"
+            )
+            error.next = "mend the configuration, then deploy again"
         error.state = error.state or "what ran before still runs; nothing old was stopped"
         error.next = error.next or "mend it, then run the command again"
         return
@@ -396,12 +416,9 @@ def trimmed(state: DeployState) -> tuple[Release, ...]:
     return tuple(r for r in state.releases if r.how != "recorded" or r in recorded)
 
 
-async def _end(
-    run: Run, entry: HistoryEntry, outcome: str, detail: str, skew: float | None
-) -> None:
+async def _end(run: Run, entry: HistoryEntry) -> None:
     """Close the entry of the history. A deployer that lost its lease leaves that to the next one."""
-    now = await run.world.store.now()
-    ended = replace(entry, ended_at=now, outcome=outcome, detail=detail, skew_ms=skew)
+    ended = replace(entry, ended_at=await run.world.store.now())
 
     def end(state: DeployState) -> DeployState:
         rows = (ended if row.id == entry.id else row for row in state.history)

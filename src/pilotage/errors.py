@@ -17,6 +17,7 @@
         ├── TargetError           a process, container or pod could not be handled
         │   ├── StartFailed       an instance did not start
         │   └── Unhealthy         an instance did not become healthy in time
+        ├── Worse                 the new release answered worse than it may: errors, or times
         ├── ProxyError            the proxy refused, or did not confirm, a change
         ├── StoreError            deploy state could not be read or written
         └── DatabaseError         the database refused
@@ -61,6 +62,7 @@ __all__ = [
     "Unhealthy",
     "UsageError",
     "VerifyFailed",
+    "Worse",
 ]
 
 
@@ -175,6 +177,10 @@ class StartFailed(TargetError):
 
 class Unhealthy(TargetError):
     """An instance did not become healthy in time, or stopped being so."""
+
+
+class Worse(DeployError):
+    """The new release answered worse than it may: more errors, or much slower."""
 
 
 class ProxyError(DeployError):

@@ -205,6 +205,32 @@ class EdgesOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watched(Event):
+    """How a release that is being watched has answered since it got its requests.
+
+    ``share``: of the new requests, 0…1. ``elapsed`` of ``seconds``. ``new`` and ``old`` (the release
+    before it, or None): ``{requests, errors, error_rate, p50_ms, p99_ms}``, samples.
+    """
+
+    release: str
+    share: float
+    elapsed: float
+    seconds: float
+    new: Any
+    old: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Event):
+    """A watch is over. ``finding``: good, unverified or worse; ``why``: in words, with the numbers."""
+
+    release: str
+    share: float
+    finding: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drained(Event):
     """No request is in flight at the old instances, or the limit was reached (``left`` > 0)."""
 

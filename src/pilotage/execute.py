@@ -42,6 +42,7 @@ from pilotage.steps import (
     ApplyHalf,
     AwaitReplicas,
     Backfill,
+    Canary,
     Check,
     CloseEdges,
     Confirm,
@@ -59,9 +60,11 @@ from pilotage.steps import (
     Step,
     Stop,
     Switch,
+    Watch,
 )
 from pilotage.targets.base import Gate
-from pilotage.traffic import drain, switch
+from pilotage.traffic import canary, drain, switch
+from pilotage.watch import begin, watch
 
 LOOK_AGAIN_SECONDS = 0.2
 
@@ -132,8 +135,12 @@ async def perform(run: Run, step: Step) -> str | None:
                 await mark_verified(run)
         case Open(versions=versions):
             await run.world.schema.open(versions, token=run.token)
+        case Canary():
+            return await canary(run, step)
         case Switch():
             return await switch(run, step)
+        case Watch():
+            return await watch(run, step, await begin(run, step))
         case Drain(instances=instances, limit=limit):
             return await drain(run, instances, limit)
         case Stop(instances=instances):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from pilotage.errors import Misfit, PilotageError
 from pilotage.events import Emit
@@ -15,6 +15,7 @@ from pilotage.model import (
     Kind,
     Observed,
     Release,
+    Sample,
     cannot_return,
     fits,
     version_key,
@@ -26,10 +27,16 @@ from pilotage.plan.rule import join_refs, misfit
 from pilotage.steps import Step
 from pilotage.store import Lease
 
+Counts = Mapping[str, Sample]
+"""What a release answered so far, by host."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One plan being carried out, under one lease. ``origin``: the release that served before."""
+    """One plan being carried out, under one lease.
+
+    ``origin``: the release that served before. ``before``: what it had answered when the run began.
+    """
 
     world: World
     plan: Plan
@@ -37,6 +44,7 @@ class Run:
     lease: Lease
     emit: Emit
     origin: Release | None = None
+    before: Counts = field(default_factory=dict)
 
     @property
     def token(self) -> int:

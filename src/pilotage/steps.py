@@ -6,10 +6,11 @@ A step names *what* is to be true afterwards, so that running it again is harmle
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pilotage.model import Front, Half, HalfRef, Instance
+from pilotage.verdict import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Instance):
         return value.id
-    if isinstance(value, Front):
+    if isinstance(value, (Front, Limits)):
         return value.to_json()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
@@ -229,6 +230,51 @@ class Open(Step):
             f"from here on old code cannot read new data ({', '.join(self.versions)}): "
             "no way back after this"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Canary(Step):
+    """Give the new instances a share of the new requests, and watch how the release answers.
+
+    ``share``: 0…1. ``against``: the release that gets the rest. ``seconds``: how long it is watched.
+    """
+
+    release: str
+    instances: tuple[Instance, ...]
+    share: float
+    against: str
+    seconds: float
+    limits: Limits = field(default_factory=Limits)
+
+    def describe(self) -> str:
+        hosts = dict.fromkeys(i.host for i in self.instances)
+        return (
+            f"CANARY {self.share * 100:g} % of new requests to {self.release} on "
+            f"{', '.join(hosts)}, watched for {self.seconds:g} s: {_asked(self.limits, self.against)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Watch(Step):
+    """After the switch: watch how the release answers. ``against``: the release before it, or None."""
+
+    release: str
+    against: str | None
+    seconds: float
+    limits: Limits = field(default_factory=Limits)
+
+    def describe(self) -> str:
+        return (
+            f"watch {self.release} for {self.seconds:g} s: {_asked(self.limits, self.against)}, "
+            "or the traffic goes back"
+        )
+
+
+def _asked(limits: Limits, against: str | None) -> str:
+    parts = [f"at most {limits.max_error_rate * 100:g} % errors"]
+    if limits.max_p99_ratio is not None and against is not None:
+        parts.append(f"p99 at most {limits.max_p99_ratio:g} × that of {against}")
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,14 @@ from pilotage.events import Drained, Note, Switched
 from pilotage.model import Endpoint, Instance, Route
 from pilotage.record import mark_switched
 from pilotage.run import Run, judge, together
-from pilotage.steps import Switch
+from pilotage.steps import Canary, Switch
+from pilotage.watch import begin, watch
 
 
 async def switch(run: Run, step: Switch) -> str:
     """Send new requests to the new instances on every host; if one does not confirm, switch back."""
     await ready_to_switch(run, step)
-    view = await run.world.target.observe()
-    before = dict(await run.world.proxy.observe())
-    addresses = {i.id: i.address for i in view.instances if i.alive}
+    addresses, before = await addresses_and_routes(run)
     routes = {
         host: new_route(step, host, before.get(host, Route()), addresses)
         for host in dict.fromkeys(i.host for i in step.instances)
@@ -36,7 +35,28 @@ async def switch(run: Run, step: Switch) -> str:
     return f"confirmed by {len(routes)} host(s) within {skew:.1f} ms" if len(routes) > 1 else ""
 
 
-async def ready_to_switch(run: Run, step: Switch) -> None:
+async def canary(run: Run, step: Canary) -> str:
+    """Give the new instances their share on every host that serves, and watch how they answer."""
+    await ready_to_switch(run, step)
+    addresses, before = await addresses_and_routes(run)
+    routes = {
+        host: trial_route(step, host, before[host], addresses)
+        for host in dict.fromkeys(i.host for i in step.instances)
+        if host in before and before[host].active
+    }
+    start = await begin(run, step)
+    await apply_routes(run, routes, before)
+    return await watch(run, step, start)
+
+
+async def addresses_and_routes(run: Run) -> tuple[dict[str, str | None], dict[str, Route]]:
+    """Where every living instance listens, and the routes in force."""
+    view = await run.world.target.observe()
+    routes = dict(await run.world.proxy.observe())
+    return {i.id: i.address for i in view.instances if i.alive}, routes
+
+
+async def ready_to_switch(run: Run, step: Switch | Canary) -> None:
     """Right before the switch: the release fits the schema, and every new instance is healthy."""
     schema = await run.world.schema.view()
     judge(run.plan.release, schema.announced)
@@ -50,18 +70,41 @@ async def healthy_now(run: Run, instance: Instance) -> None:
 
 def new_route(step: Switch, host: str, before: Route, addresses: dict[str, str | None]) -> Route:
     """The route of a host after the switch: new instances active, living old ones draining."""
-    active = []
+    active = endpoints(step, host, addresses)
+    draining = drained(before.endpoints, active, addresses)
+    return replace(before, active=active, draining=draining, trial=(), share=0.0)
+
+
+def trial_route(step: Canary, host: str, before: Route, addresses: dict[str, str | None]) -> Route:
+    """The route of a host in a canary. What was on trial before, and is not now, drains."""
+    trial = endpoints(step, host, addresses)
+    draining = drained((*before.trial, *before.draining), (*before.active, *trial), addresses)
+    return replace(before, draining=draining, trial=trial, share=step.share)
+
+
+def endpoints(
+    step: Switch | Canary, host: str, addresses: dict[str, str | None]
+) -> tuple[Endpoint, ...]:
+    """Where the instances of a step listen on a host."""
+    found = []
     for instance in step.instances:
         if instance.host != host:
             continue
         address = addresses.get(instance.id)
         if address is None:
             raise Unhealthy(f"{instance.id} was gone just before the switch", where=host)
-        active.append(Endpoint(instance.id, instance.release, address))
-    new = {endpoint.instance for endpoint in active}
-    old = dict.fromkeys((*before.active, *before.draining))
-    draining = tuple(e for e in old if e.instance not in new and e.instance in addresses)
-    return Route(active=tuple(active), draining=draining)
+        found.append(Endpoint(instance.id, instance.release, address))
+    return tuple(found)
+
+
+def drained(
+    old: tuple[Endpoint, ...], kept: tuple[Endpoint, ...], addresses: dict[str, str | None]
+) -> tuple[Endpoint, ...]:
+    """Those of the old endpoints that live, and get no new request any more."""
+    stay = {endpoint.instance for endpoint in kept}
+    return tuple(
+        e for e in dict.fromkeys(old) if e.instance not in stay and e.instance in addresses
+    )
 
 
 async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Route]) -> list[float]:
@@ -110,22 +153,22 @@ async def drain(run: Run, instances: tuple[Instance, ...], limit: float) -> str 
 
     async def one(host: str, route: Route) -> None:
         front = wanted or route.front  # nobody looked who would answer, were it opened here
-        every = (*route.active, *route.draining)
-        draining = tuple(e for e in every if e.instance in ids)
-        active = tuple(e for e in route.active if e.instance not in ids)
+        draining = tuple(e for e in route.endpoints if e.instance in ids)
         keep = tuple(e for e in route.draining if e.instance not in ids)
-        if active != route.active:
-            shut = replace(route, active=active, draining=(*keep, *draining), front=front)
+        active = tuple(e for e in route.active if e.instance not in ids)
+        trial = tuple(e for e in route.trial if e.instance not in ids)
+        share = route.share if trial else 0.0
+        left = replace(route, active=active, trial=trial, share=share, front=front)
+        if (active, trial) != (route.active, route.trial):
+            shut = replace(left, draining=(*keep, *draining))
             await run.world.proxy.apply(host, shut, token=run.token)
         if draining:
             began = time.monotonic()
-            left = await run.world.proxy.drain(host, draining, limit=limit)
-            run.emit(Drained(host=host, seconds=time.monotonic() - began, left=left))
-            if left:
-                left_over.append(f"{left} request(s) still in flight on {host} after {limit:g} s")
-        if draining:
-            without = replace(route, active=active, draining=keep, front=front)
-            await run.world.proxy.apply(host, without, token=run.token)
+            busy = await run.world.proxy.drain(host, draining, limit=limit)
+            run.emit(Drained(host=host, seconds=time.monotonic() - began, left=busy))
+            if busy:
+                left_over.append(f"{busy} request(s) still in flight on {host} after {limit:g} s")
+            await run.world.proxy.apply(host, replace(left, draining=keep), token=run.token)
 
     await together(one(host, route) for host, route in routes.items())
     for line in left_over:

@@ -42,6 +42,7 @@ FAULTS = (
     "hang_up",
     "kill",
     "sicken",
+    "worsen",
     "host_away",
     "host_back",
     "session",

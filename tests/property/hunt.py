@@ -61,7 +61,7 @@ def hunt(count: int, at: int = 0) -> Found | None:
 
 
 def at_every_point(example: Example, kind: str, arg: int = 0) -> Iterator[Example]:
-    """The example, with one fault at each of its points in turn."""
-    points = tell(replace(example, faults=())).points_told
+    """The example, with one fault more at each of its points in turn, after those that it has."""
+    points = tell(example).points_told
     for gap in range(1, points + 1):
-        yield replace(example, faults=(Fault(gap, kind, arg),))
+        yield replace(example, faults=(*example.faults, Fault(gap, kind, arg)))

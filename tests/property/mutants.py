@@ -24,15 +24,27 @@ import pilotage.plan.verbs
 import pilotage.proof
 import pilotage.store
 import pilotage.traffic
+import pilotage.verdict
+import pilotage.watch
 from pilotage.errors import ProxyError
-from pilotage.model import Applied, Closure, Half, HalfRef, Observed, SchemaView
+from pilotage.model import (
+    Applied,
+    Closure,
+    Half,
+    HalfRef,
+    Observed,
+    Route,
+    Sample,
+    SchemaView,
+)
 from pilotage.page import maintenance
 from pilotage.plan import Plan
 from pilotage.plan.halves import Halves, contract_step, held_refs, in_band
 from pilotage.proof import Proof
 from pilotage.run import Run
-from pilotage.steps import Check, CloseEdges, OpenEdges, Start, Step, Stop, Switch
+from pilotage.steps import Canary, Check, CloseEdges, Open, OpenEdges, Start, Step, Stop, Switch
 from pilotage.targets.memory import MemoryTarget
+from pilotage.verdict import Finding, Limits, Verdict
 
 from .chaos import Fault
 from .repository import HABITS, Writing
@@ -496,6 +508,79 @@ def downtime_forgotten(stack: contextlib.ExitStack) -> None:
         return observed.state.closure is None and right(observed, *args)
 
     change(stack, pilotage.plan.verbs, "needs_downtime", needs_downtime)
+
+
+# -- watching ------------------------------------------------------------------------------------
+
+WORSE = Fault(1, "worsen", 1, "target.check")
+"""The second release answers worse, from before it is deployed."""
+
+
+@mutant(story("rename", verify=1.0, rate=10))
+def judged_by_a_handful_of_requests(stack: contextlib.ExitStack) -> None:
+    """One failure of ten requests is 10 %, and nobody asks whether that is chance."""
+    right = pilotage.watch.verdict
+
+    def verdict(new: Sample, old: Sample | None, limits: Limits, *, early: bool) -> Verdict:
+        return right(new, old, replace(limits, min_requests=1), early=early)
+
+    change(stack, pilotage.watch, "verdict", verdict)
+    change(stack, pilotage.verdict, "chance", lambda *args: 0.0)
+
+
+@mutant(story("rename", verify=1.0, fault=WORSE))
+def every_verdict_is_good(stack: contextlib.ExitStack) -> None:
+    """Nobody looks at the errors."""
+
+    def verdict(*args: object, **named: object) -> Verdict:
+        return Verdict(Finding.GOOD, "as ever")
+
+    change(stack, pilotage.watch, "verdict", verdict)
+
+
+@mutant(story("rename", verify=1.0, fault=WORSE))
+def switch_back_forgotten(stack: contextlib.ExitStack) -> None:
+    """A release that is found worse is told, and keeps its requests."""
+    change(stack, pilotage.deploy, "_go_back", skipped)
+
+
+@mutant(story("rename", canary=(0.05,), fault=WORSE))
+def trial_left_in_the_route(stack: contextlib.ExitStack) -> None:
+    """On the way back from a canary the old release gets the traffic that it has, and no more."""
+    right = pilotage.traffic.new_route
+
+    def new_route(step: Switch, host: str, before: Route, addresses: Any) -> Route:
+        after = right(step, host, before, addresses)
+        return replace(after, trial=before.trial, share=before.share)
+
+    change(stack, pilotage.traffic, "new_route", new_route)
+
+
+@mutant(
+    story(
+        "new_value",
+        canary=(0.05,),
+        fault=Fault(1, "worsen", 1, "proxy.measure"),
+        after=Fault(1, "kill", 0),
+    )
+)
+def new_data_opened_after_the_canary(stack: contextlib.ExitStack) -> None:
+    """A trial writes what old code cannot read, and old code may yet be started again."""
+
+    def order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        late = [s for s in steps if isinstance(s, Open)]
+        rest = [s for s in steps if s not in late]
+        at = max((n + 1 for n, s in enumerate(rest) if isinstance(s, Canary)), default=0)
+        return (*rest[:at], *late, *rest[at:])
+
+    change(stack, pilotage.plan.verbs, "reconcile", reordered(order))
+
+
+@mutant(story("rename", canary=(0.05,)))
+def canary_of_the_unchecked(stack: contextlib.ExitStack) -> None:
+    """New instances get their share before anybody knows that they are healthy."""
+    change(stack, pilotage.execute, "check", skipped)
+    change(stack, pilotage.traffic, "healthy_now", skipped)
 
 
 # -- fences --------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ class Oracle:
         if instance.kind is Kind.WORKER:
             return True
         route = self.proxy.routes.get(instance.host)
-        return route is not None and any(e.instance == instance.id for e in route.active)
+        return route is not None and _has(serving(route), instance.id)
 
     def _tick(self) -> int:
         self._counter += 1
@@ -345,7 +345,7 @@ class Oracle:
     def stopped(self, instance: Instance, state: DeployState, *, overlap: bool) -> None:
         """A deployer stopped an instance that ran. In a deploy with downtime no other takes its place."""
         route = self.proxy.routes.get(instance.host)
-        if instance.host in self.core and route and _has(route.active, instance.id):
+        if instance.host in self.core and route and _has(serving(route), instance.id):
             raise Violation(f"{instance.id} was stopped while {instance.host} sent it requests")
         if instance.kind is Kind.CONSOLE:
             raise Violation(f"a person's console was stopped: {instance.id}")
@@ -372,8 +372,8 @@ class Oracle:
         opened = before.front and not after.front and core
         if opened and not any(endpoint.instance in healthy for endpoint in after.active):
             raise Violation(f"{host} is opened, and nobody saw who is to answer: {after.active}")
-        for endpoint in after.active:
-            if _has(before.active + before.draining, endpoint.instance):
+        for endpoint in serving(after):
+            if _has(before.endpoints, endpoint.instance):
                 continue
             if endpoint.instance not in self._checked:
                 raise Violation(f"{host} sends requests to {endpoint.instance}, never checked")
@@ -387,6 +387,11 @@ class Oracle:
     def forget(self, host: str) -> None:
         """A person says that a host is gone, and it is."""
         self.inventory.discard(host)
+
+
+def serving(route: Route) -> tuple[Endpoint, ...]:
+    """Where new requests go."""
+    return (*route.active, *(route.trial if route.share else ()))
 
 
 def _has(endpoints: tuple[Endpoint, ...], instance: str) -> bool:

@@ -19,8 +19,9 @@ from pilotage.errors import (
     PilotageError,
     Refused,
     VerifyFailed,
+    Worse,
 )
-from pilotage.events import Event
+from pilotage.events import Event, Judged
 from pilotage.execute import start_gate
 from pilotage.maintenance import close, reopen
 from pilotage.manual import down, run_half
@@ -41,7 +42,6 @@ from pilotage.model import (
 )
 from pilotage.plan import Goal, Layout, Policy
 from pilotage.plan.halves import in_band
-from pilotage.proxy.memory import MemoryProxy
 from pilotage.store import Claim
 from pilotage.targets.base import Job, OnOutput
 from pilotage.targets.memory import MemoryDocument, MemoryTarget
@@ -50,9 +50,10 @@ from .changes import AddColumn, Move
 from .chaos import Chaos, Crash, Fault, Process
 from .database import SqlError
 from .loop import VirtualLoop, run
-from .oracle import Oracle, Violation
+from .oracle import Oracle, Violation, serving
 from .repository import Repository, Version, Writing
 from .schema import Server
+from .traffic import CountingProxy
 
 TTL = 30.0
 SERVICE = "shop"
@@ -100,6 +101,9 @@ class Example:
     overlap: bool = True
     contract: str = "next"
     sessions: str = "named"  # named | nameless | none
+    verify: float = 0.0
+    canary: tuple[float, ...] = ()
+    rate: int = 1000
 
 
 @dataclass
@@ -119,7 +123,9 @@ class Story:
         names = [f"h{n}" for n in range(example.hosts)]
         document = MemoryDocument(now=lambda: 1_700_000_000.0 + self.loop.now)
         self.target = MemoryTarget(names, state=document, run=self._hold_the_line)
-        self.proxy = MemoryProxy(names, reachable=self.target.answers, admit=self.target.admit)
+        self.proxy = CountingProxy(
+            names, reachable=self.target.answers, admit=self.target.admit, rate=example.rate
+        )
         self.server = Server(
             change=self.repository.change,
             now=lambda: 1_700_000_000.0 + self.loop.now,
@@ -136,6 +142,8 @@ class Story:
         self.failure: BaseException | None = None
         self.ending = ""
         self.points_told = 0
+        self.hosts_were_away = False
+        self.condemned_at = -1
         self._number = 0
 
     # -- the service ----------------------------------------------------------------------------
@@ -155,7 +163,14 @@ class Story:
         """What the command line makes of a checkout: the files of the release that serves, too."""
         serving = state.spec.wanted if state.spec else None
         before = self.repository.by_id(serving).migrations if serving else Migrations()
-        policy = Policy(contract=self.example.contract, soak=20.0, patience=0.0)
+        policy = Policy(
+            contract=self.example.contract,
+            soak=20.0,
+            patience=0.0,
+            verify=self.example.verify,
+            canary=self.example.canary,
+            step=1.0,
+        )
         return Goal(version.release, self.layout(), policy, version.migrations, before)
 
     def applied(self) -> list[Migration]:
@@ -209,6 +224,8 @@ class Story:
             outcome = "crashed"
         except PilotageError as error:
             failed, outcome = error, f"{type(error).__name__}: {error.what}"
+            if isinstance(error, Worse) and not self.proxy.ever_worse:
+                raise Violation(f"taken back, and nothing was wrong: {error}") from error
         except asyncio.CancelledError:
             outcome = "interrupted"
         finally:
@@ -233,15 +250,60 @@ class Story:
     async def do(self, op: Op) -> Process:
         """One operation, as a process."""
         process = self.process(op.kind)
-        await self.act(process, self._operate(process, op))
+        before, moods = (await self.state()).spec, self.proxy.moods
+        error = await self.act(process, self._operate(process, op))
+        after = (await self.state()).spec
+        if self.proxy.moods == moods:
+            self._kept(before, after)
+        if isinstance(error, Worse) and after is not None:
+            self._taken_back(after)
         return process
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Judged) and event.finding == "worse":
+            self.condemned_at = len(self.chaos.log)
+
+    def _taken_back(self, spec: Spec) -> None:
+        """A release that was found worse has no requests any more, if nothing else went wrong since.
+
+        There must be a way back: another release, whose code can run on the schema as it is.
+        """
+        quiet = self.condemned_at == len(self.chaos.log) and not self.chaos.database_down
+        if not quiet or self.target.unfit or self.hosts_were_away or spec.from_ == spec.to:
+            return
+        if spec.from_ is None or self.oracle.barred(self.repository.by_id(spec.from_)):
+            return
+        opened = {row.ref.version for row in self.server.rows.values() if row.opened_at}
+        if not all(self.repository.knows(spec.from_, version) for version in opened):
+            return
+        for host, route in self.proxy.routes.items():
+            if any(e.release == spec.to for e in serving(route)):
+                raise Violation(f"{spec.to} was found worse, and still has requests on {host}")
+
+    def _kept(self, before: Spec | None, after: Spec | None) -> None:
+        """A release that was verified just now did not answer worse all the while.
+
+        Where the one before it never did, its hosts were there to be asked, and many requests came.
+        """
+        if after is None or after.verified_at is None or after.aborted_reason:
+            return
+        if before is not None and before.verified_at == after.verified_at:
+            return
+        if not self.example.verify or self.example.rate < 1000 or self.hosts_were_away:
+            return
+        again = before is not None and before.to == after.to and before.verified_at is not None
+        if again or after.from_ == after.to or after.from_ in self.proxy.ever_worse:
+            return
+        if after.to in self.proxy.worse:
+            raise Violation(f"{after.to} answers worse, and was kept")
 
     async def _operate(self, process: Process, op: Op) -> None:
         world, state = process.world(self.oracle), await self.state()
         process.verb = op.kind
         claim = Claim(process.name, ttl=TTL)
         versions = self.repository.versions
-        emit = self.events.append
+        emit = self._emit
         last = versions[max(self.cursor, 0)]
         match op.kind:
             case "next":
@@ -364,7 +426,13 @@ class Story:
             case "sicken":
                 version = self.repository.versions[arg % len(self.repository.versions)]
                 self.target.unfit ^= {version.id}
+            case "worsen":
+                # An even one concerns what is being deployed: that is when it matters.
+                at = arg if arg % 2 else max(self.cursor, 0)
+                version = self.repository.versions[at % len(self.repository.versions)]
+                self.proxy.change_mood(version.id)
             case "host_away":
+                self.hosts_were_away = True
                 self.target.take_away(self.names[arg % len(self.names)])
             case "host_back":
                 for host in self.target.hosts:
@@ -462,6 +530,7 @@ class Story:
         """Nothing goes wrong any more: hosts answer, people hang up, everybody who acts ends."""
         self.chaos.end()
         self.target.unfit.clear()
+        self.proxy.calm()
         self.ghosts.clear()
         for host in self.target.hosts:
             self.target.bring_back(host)
@@ -514,9 +583,7 @@ class Story:
         process = self.process(f"re-{spec.direction}")
         goal = self.goal(self.repository.by_id(spec.to), state)
         claim = Claim(process.name, ttl=TTL)
-        return await self.act(
-            process, verb(process.world(self.oracle), goal, claim, self.events.append)
-        )
+        return await self.act(process, verb(process.world(self.oracle), goal, claim, self._emit))
 
     async def _follow(self, error: PilotageError, spec: Spec) -> bool:
         """Do what the error says is next: whether there was anything to do that is not done yet."""
@@ -535,10 +602,10 @@ class Story:
                 if migration.expand and ref not in self.server.done and int(ref.version) <= oob:
                     person = self.process("person")
                     world, claim = person.world(self.oracle), Claim(person.name, ttl=TTL)
-                    await self.act(person, run_half(world, goal, ref, claim, self.events.append))
+                    await self.act(person, run_half(world, goal, ref, claim, self._emit))
         elif error.next.startswith("pilotage contract") and state.spec and state.spec.wanted:
             serving = self.goal(self.repository.by_id(state.spec.wanted), state)
-            await self.act(process, contract(world, serving, claim, self.events.append))
+            await self.act(process, contract(world, serving, claim, self._emit))
         return len(self.server.done) > before
 
     def _mend(self) -> int:
@@ -577,7 +644,7 @@ class Story:
         for host in self.names:
             route = self.proxy.routes[host]
             web = {i.id for i in alive if i.host == host and i.kind is Kind.TRAFFIC}
-            if {e.instance for e in route.active} != web or route.draining:
+            if {e.instance for e in route.active} != web or route.draining or route.trial:
                 raise Violation(f"{host} has {route}, wanted: {web}")
         self.oracle.served = True
         await self._opened()

@@ -46,7 +46,17 @@ ops = st.builds(
 FAULT_WEIGHTS = (
     *FAULTS,
     *("crash", "fail", "crash", "fail"),
-    *("take_over", "sicken", "host_away", "take_over", "foreign", "console"),
+    *(
+        "worsen",
+        "worsen",
+        "worsen",
+        "take_over",
+        "sicken",
+        "host_away",
+        "take_over",
+        "foreign",
+        "console",
+    ),
 )
 faults = st.builds(Fault, gap=st.integers(1, 60), kind=st.sampled_from(FAULT_WEIGHTS), arg=_small)
 
@@ -71,6 +81,9 @@ def examples(draw: st.DrawFn) -> Example:
         overlap=draw(st.booleans()),
         contract=draw(st.sampled_from(("next", "next", "auto", "manual"))),
         sessions=draw(st.sampled_from(("named", "named", "nameless", "none"))),
+        verify=draw(st.sampled_from((1.0, 0.0, 1.0))),
+        canary=draw(st.sampled_from(((), (0.05,), (0.05, 0.25)))),
+        rate=draw(st.sampled_from((1000, 1000, 10, 0))),
     )
 
 

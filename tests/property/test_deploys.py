@@ -15,6 +15,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase
 
+from pilotage.events import Judged
+
+from .chaos import Fault
 from .hunt import at_every_point, drawn
 from .repository import HABITS, Writing
 from .story import Example, Op, tell
@@ -42,6 +45,10 @@ def test_the_examples_are_not_empty() -> None:
         for line in story.chaos.log:
             happened[line.partition(": ")[2].partition(" ")[0]] += 1
         happened[story.ending] += 1
+        for event in story.events:
+            if isinstance(event, Judged):
+                stage = "canary" if event.share < 1 else "watch"
+                happened[f"{stage} {event.finding}"] += 1
         happened["contracts"] += sum(ref.half == "contract" for ref in story.server.done)
         happened["backfills"] += sum(m.backfill is not None for m in story.applied())
 
@@ -76,6 +83,14 @@ def test_the_examples_are_not_empty() -> None:
         "host_away": 15,
         "kill": 15,
         "sicken": 15,
+        "worsen": 15,
+        "canary good": 20,
+        "canary unverified": 20,
+        "canary worse": 3,
+        "watch good": 50,
+        "watch unverified": 50,
+        "watch worse": 3,
+        "next Worse": 5,
         "session": 15,
         "database_down": 15,
     }.items():
@@ -102,10 +117,33 @@ DOWN = replace(STORY, ops=(Op("next"), Op("downtime"), Op("downtime", 1), Op("ne
 CLOSED = replace(STORY, ops=(Op("next"), Op("maintenance"), Op("next", 1), Op("live", 1)))
 """A deploy under a person's maintenance."""
 
+CANARY = Example(
+    writings=(Writing(0, "rename"),),
+    releases=((1, 1), (2, 1)),
+    ops=(Op("next"), Op("next", 1)),
+    hosts=2,
+    verify=1.0,
+    canary=(0.05, 0.25),
+)
+
+BAD = replace(CANARY, faults=(Fault(1, "worsen", 1, "target.check"),))
+"""The second release answers worse: it is on its way back from its first share."""
+
+
 EVERY_POINT = {
     "crash": ("crash", 0, STORY),
     "interrupt": ("interrupt", 0, STORY),
     "fail": ("fail", 0, STORY),
+    "answers worse": ("worsen", 1, STORY),
+    "crash in a canary": ("crash", 0, CANARY),
+    "interrupt in a canary": ("interrupt", 0, CANARY),
+    "fail in a canary": ("fail", 0, CANARY),
+    "kill in a canary": ("kill", 0, CANARY),
+    "answers worse in a canary": ("worsen", 1, CANARY),
+    "crash on the way back from a canary": ("crash", 0, BAD),
+    "fail on the way back from a canary": ("fail", 0, BAD),
+    "canary taken over by the next deploy": ("take_over", 0, CANARY),
+    "canary taken over by a rollback": ("take_over", 2, replace(CANARY, ops=(*CANARY.ops, BACK))),
     "kill": ("kill", 0, STORY),
     "old instance": ("foreign", 0, STORY),
     "old console": ("console", 0, STORY),

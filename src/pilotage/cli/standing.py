@@ -28,7 +28,7 @@ def standing(observed: Observed) -> Standing:
     again = f"pilotage {_verb(spec.direction)} {spec.to}"
     if spec.aborted_reason:
         mend = f"deploy a revision that mends it, or `{_deploy(spec.to)} --again`"
-        if spec.finished_at is None and spec.from_ != serving:
+        if spec.finished_at is None and (spec.from_ != serving or on_trial(observed)):
             return Standing(
                 f"release {spec.to} was aborted, and the way back is not finished; {serves}",
                 f"{again} (it goes on with the way back)",
@@ -39,8 +39,11 @@ def standing(observed: Observed) -> Standing:
         return Standing(serves, "", settled=True)
     origin = way_back(observed, spec.from_)
     back = f", or `pilotage rollback {origin}` goes back" if origin else ""
+    trial = on_trial(observed)
     if observed.closed_by_deploy:
         state = f"the {spec.direction} to {spec.to} is unfinished, in maintenance; {serves}"
+    elif trial:
+        state = f"the {spec.direction} to {spec.to} is unfinished: {trial}; {serves} the rest"
     elif spec.switched_at:
         state = (
             f"the {spec.direction} to {spec.to} is unfinished: the traffic is switched; {serves}"
@@ -48,6 +51,14 @@ def standing(observed: Observed) -> Standing:
     else:
         state = f"the {spec.direction} to {spec.to} is unfinished, before the switch; {serves}"
     return Standing(state, f"`{again}` goes on{back}", settled=False)
+
+
+def on_trial(observed: Observed) -> str:
+    """Which release a canary gives which share, or nothing."""
+    trials = {(e.release, r.share) for r in observed.routes.values() for e in r.trial if r.share}
+    return ", ".join(
+        f"{release} has {share * 100:g} % of the requests" for release, share in sorted(trials)
+    )
 
 
 def _verb(direction: str) -> str:

@@ -35,6 +35,7 @@ class Tally:
     show: Emit
     skew_ms: float | None = None
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    judged: events.Judged | None = None
     plan: Plan | None = None
 
     def __call__(self, event: Event) -> None:
@@ -44,6 +45,8 @@ class Tally:
                 self.plan = event.plan
             case events.Switched():
                 self.skew_ms = event.skew_ms
+            case events.Judged():
+                self.judged = event
             case events.ContractHeld():
                 self.held |= dict.fromkeys(event.halves, event.why)
         self.show(event)
@@ -106,9 +109,16 @@ def result_json(
         "fingerprint": plan.fingerprint if plan else None,
         "held": _held(plan, tally),
         "skew_ms": tally.skew_ms if tally else None,
+        "verdict": _verdict(tally),
         "seconds": round(time.monotonic() - began, 3),
         "error": error.to_json() if error else None,
     }
+
+
+def _verdict(tally: Tally | None) -> dict[str, str] | None:
+    if tally is None or tally.judged is None:
+        return None
+    return {"finding": tally.judged.finding, "why": tally.judged.why}
 
 
 def _held(plan: Plan | None, tally: Tally | None) -> list[str]:
@@ -132,6 +142,9 @@ def _summary(verb: str, plan: Plan, tally: Tally, began: float) -> list[str]:
         skew = f", switched within {tally.skew_ms:.1f} ms" if tally.skew_ms else ""
         done = text.heading(f"{plan.release.id} is what runs now")
         lines.append(f"{mark} {done}, after {took}{skew}")
+        if tally.judged:
+            told = f"{tally.judged.finding}: {tally.judged.why}"
+            lines += text.wrapped(told, indent=4, first="  ")
     held = _held(plan, tally)
     if held:
         lines += text.wrapped(f"held: {', '.join(held)}; {_when_held(plan)}", indent=4, first="  ")

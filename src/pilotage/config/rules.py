@@ -358,7 +358,7 @@ class _Rules:
             )
         if file.state == "database" and not file.databases:
             yield self._error("`state: database` needs one under `databases`", "state")
-        if file.rollout.canary is not None and file.rollout.strategy == "rolling":
+        if file.rollout.canary and file.rollout.strategy == "rolling":
             yield self._error("`rollout.canary` goes with `strategy: fleet`", "rollout", "canary")
         for name, role in file.servers.items():
             if role.health.cmd and has_traffic(file, name):

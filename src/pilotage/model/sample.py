@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
+from math import isfinite
 from typing import Any, Self
 
 
@@ -63,11 +64,15 @@ class Sample:
         return next(b for (b, _), n in zip(self.latency, reached, strict=True) if n >= q * counted)
 
     def to_json(self) -> dict[str, Any]:
-        """An object; times are milliseconds."""
+        """An object; times are milliseconds, null where none is known or it is above all bounds."""
         return {
             "requests": self.requests,
             "errors": self.errors,
             "error_rate": self.error_rate,
-            "p50_ms": self.quantile(0.5),
-            "p99_ms": self.quantile(0.99),
+            "p50_ms": self._known(0.5),
+            "p99_ms": self._known(0.99),
         }
+
+    def _known(self, q: float) -> float | None:
+        value = self.quantile(q)
+        return value if value is not None and isfinite(value) else None

@@ -89,7 +89,10 @@ class LeaseRow:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One deploy, rollback or contract, as it ended. ``ended_at`` None: it never said how."""
+    """One deploy, rollback or contract, as it ended. ``ended_at`` None: it never said how.
+
+    ``verdict``: what the last watch of the new release came to, in words.
+    """
 
     id: int
     verb: str
@@ -101,6 +104,7 @@ class HistoryEntry:
     outcome: str = "running"  # running | done | failed | aborted | interrupted
     detail: str = ""
     skew_ms: float | None = None
+    verdict: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """An object."""
@@ -115,6 +119,7 @@ class HistoryEntry:
             "outcome": self.outcome,
             "detail": self.detail,
             "skew_ms": self.skew_ms,
+            "verdict": self.verdict,
         }
 
     @classmethod

@@ -5,8 +5,8 @@ command observes, plans what is left, and finishes. The planner only emits steps
 rule true: `rule.walk` plays every plan through before it is returned.
 
 ``goal`` what is asked for · ``plan`` the plan as data · ``verbs`` deploy, rollback, contract, return ·
-``running`` which instances · ``halves`` which migration halves · ``framework`` the same for those of a
-framework · ``rule`` what forbids a plan.
+``running`` which instances · ``trial`` what is watched · ``halves`` which migration halves ·
+``framework`` the same for those of a framework · ``rule`` what forbids a plan.
 """
 
 from pilotage.plan.goal import Goal, Layout, Policy, instance_id

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pilotage.migrate.migration import Migrations
 from pilotage.model import Instance, Kind, Life, Release, Role
+from pilotage.verdict import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ class Policy:
     sessions of instances that have just been stopped to go away. ``consumers``: other services that
     use the tables. ``replicas``: how many read replicas must have replayed an expand half before
     new code starts.
+
+    ``verify``: seconds that a release is watched after the switch (0: not at all). ``canary``: shares
+    of the new requests, ascending, that it gets before; each for ``step`` seconds. ``limits``: what is
+    asked of it meanwhile.
     """
 
     contract: str = "next"
@@ -79,6 +84,10 @@ class Policy:
     patience: float = 3.0
     consumers: tuple[str, ...] = ()
     replicas: int = 0
+    verify: float = 0.0
+    canary: tuple[float, ...] = ()
+    step: float = 60.0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pilotage.model import Instance, Kind, Observed, Release, version_key
+from pilotage.model import Instance, Kind, Observed, Release, Spec, version_key
 from pilotage.plan.goal import Layout, Policy
+from pilotage.plan.trial import canaries, routed, watches
 from pilotage.steps import (
     Check,
     Confirm,
@@ -35,13 +36,15 @@ def reconcile(
     layout: Layout,
     policy: Policy,
     *,
+    spec: Spec | None = None,
     any_config: bool = False,
 ) -> tuple[Step, ...]:
     """Steps after which exactly the wanted instances of ``release`` run, and have the traffic.
 
     Empty when that is so already, and recorded. Edges that a deploy has closed are opened at the end; a
-    person's closure stays. ``any_config``: an instance of the release counts
-    whatever configuration it was started with (on the way back, nothing is restarted without need).
+    person's closure stays. ``spec``: what is wanted, for what is watched on the way; None: nothing is.
+    ``any_config``: an instance of the release counts whatever configuration it was started with (on the
+    way back, nothing is restarted without need).
     """
     own = own_instances(observed, layout)
     wanted = _settle(own, layout.wanted(release), any_config=any_config)
@@ -67,7 +70,10 @@ def reconcile(
     opened: list[Step] = [Open(new_data)] if new_data else []
     if web:
         steps += [EnsureProxy(), *_start(web, missing, release), *opened]
-        steps += [Switch(release.id, web), Confirm(web)]
+        steps += canaries(observed, spec, policy, web) if spec else ()
+        steps.append(Switch(release.id, web))
+        steps += watches(observed, spec, policy, web) if spec else ()
+        steps.append(Confirm(web))
     else:
         steps += opened
     steps += _change_workers(workers, missing, old_workers, release, layout)
@@ -160,15 +166,6 @@ def _change_workers(
     if later:
         steps.append(Stop(later))
     return steps
-
-
-def routed(observed: Observed, web: tuple[Instance, ...]) -> bool:
-    """Whether exactly these instances get new requests, on each of their hosts."""
-    wanted: dict[str, set[str]] = {}
-    for instance in web:
-        wanted.setdefault(instance.host, set()).add(instance.id)
-    actual = {host: {e.instance for e in route.active} for host, route in observed.routes.items()}
-    return all(actual.get(host) == ids for host, ids in wanted.items())
 
 
 def _dead(observed: Observed, layout: Layout) -> tuple[Instance, ...]:

@@ -26,6 +26,7 @@ from pilotage.plan.rule import (
     unknown_fit,
 )
 from pilotage.plan.running import reconcile, retire
+from pilotage.plan.trial import notes
 from pilotage.proof import Proof, evidence, prove
 from pilotage.steps import AwaitReplicas, Contract, Fetch, Start, Step
 
@@ -56,7 +57,7 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
         before, pending = release_phase(observed, goal, spec)
     else:
         before, pending = contracts_before(observed, goal, spec), pending_expands(observed, goal)
-    running = reconcile(observed, goal.release, goal.layout, goal.policy)
+    running = reconcile(observed, goal.release, goal.layout, goal.policy, spec=spec)
     after = contracts_after(observed, goal, busy=bool(running))
     replicas = goal.policy.replicas if _starts(running) else 0
     replay = (AwaitReplicas(replicas),) if replicas else ()
@@ -68,7 +69,12 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
         release=goal.release,
         spec=spec,
         steps=steps,
-        notes=(*before.notes, *strangers(observed), *closed_edges(observed)),
+        notes=(
+            *before.notes,
+            *strangers(observed),
+            *closed_edges(observed),
+            *notes(observed, spec, steps),
+        ),
         refusals=(
             *before.refusals,
             *pending.refusals,
@@ -103,7 +109,7 @@ def plan_rollback(observed: Observed, goal: Goal, *, now: float, force: bool = F
     )
     if old and old.direction == "rollback" and old.to == spec.to and not old.finished_at:
         spec = replace(old, attempt=old.attempt + 1, aborted_reason=None)
-    steps = reconcile(observed, goal.release, goal.layout, goal.policy)
+    steps = reconcile(observed, goal.release, goal.layout, goal.policy, spec=spec)
     if steps:
         steps = (Fetch(goal.release.revision), *steps)
     return Plan(

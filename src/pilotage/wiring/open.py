@@ -33,6 +33,7 @@ from pilotage.targets.local import (
     LocalTarget,
     default_host,
 )
+from pilotage.verdict import Limits
 from pilotage.wiring.frameworks import bare_engine, command_schema, learn
 from pilotage.wiring.project import Project, Use
 
@@ -136,12 +137,12 @@ def _supported(config: Config) -> None:
             key="migrations.run",
             next="`run: direct` is the one that is",
         )
-    if config.rollout.strategy != "fleet" or config.rollout.canary is not None:
+    if config.rollout.strategy != "fleet":
         raise ConfigError(
-            "a rolling or canary rollout is not built yet in this version",
+            f"`rollout.strategy: {config.rollout.strategy}` is not built yet in this version",
             where=where,
-            key="rollout",
-            next="take `strategy` and `canary` out: the whole fleet is switched at once",
+            key="rollout.strategy",
+            next="take `strategy` out: the whole fleet is switched at once",
         )
 
 
@@ -284,11 +285,19 @@ def _layout(config: Config, host: str, use: Use) -> Layout:
 
 
 def _policy(config: Config) -> Policy:
-    migrations, database = config.migrations, database_of(config)
+    migrations, database, rollout = config.migrations, database_of(config), config.rollout
     return Policy(
         contract=migrations.contract if migrations else "next",
         soak=migrations.soak if migrations else 0.0,
         drain=config.drain_timeout,
         consumers=config.consumers,
         replicas=len(database.written_replicas) if database else 0,
+        verify=rollout.verify,
+        canary=rollout.canary,
+        step=rollout.step,
+        limits=Limits(
+            max_error_rate=rollout.max_error_rate,
+            max_p99_ratio=rollout.max_p99_ratio,
+            min_requests=rollout.min_requests,
+        ),
     )

@@ -411,11 +411,28 @@ def test_our_own_keys(tmp_path: Path) -> None:
     assert (m.schema, m.seed) == (tmp_path / "schema.sql", tmp_path / "seed.sql")
     r = config.rollout
     assert (r.verify, r.max_error_rate, r.max_p99_ratio) == (10.0, 0.02, 1.5)
-    assert (r.min_requests, r.canary, r.step) == (100, 0.05, 90.0)
+    assert (r.min_requests, r.canary, r.step) == (100, (0.05,), 90.0)
     database = config.databases["primary"]
     assert database.url == Secret("sqlite:///shop.db")
     assert config.databases["reports"].migration_url is None
     assert "[secret]" in str(config.resolved()["databases"])
+
+
+@pytest.mark.parametrize(
+    ("written", "canary"),
+    [
+        ("5%", (0.05,)),
+        ("0.1", (0.1,)),
+        ("[5%, 25%]", (0.05, 0.25)),
+        ("[1%, 0.5]", (0.01, 0.5)),
+        ("[]", ()),
+    ],
+)
+def test_a_canary_is_one_share_or_a_list(
+    tmp_path: Path, written: str, canary: tuple[float, ...]
+) -> None:
+    text = OWN.replace("canary: 5%", f"canary: {written}")
+    assert load(tmp_path, text).rollout.canary == canary
 
 
 OWN = """\
@@ -488,6 +505,10 @@ databases:
         ),
         ("max_p99_ratio: 1.5", "max_p99_ratio: 0", "rollout.max_p99_ratio", "above 0"),
         ("limit: 10", "limit: some", "rollout.limit", "a number of hosts"),
+        ("canary: 5%", "canary: 100%", "rollout.canary", "above 0% and below 100%"),
+        ("canary: 5%", "canary: [5%, 5%]", "rollout.canary", "should be ascending"),
+        ("canary: 5%", "canary: [25%, 5%]", "rollout.canary", "should be ascending"),
+        ("canary: 5%", "canary: [5%, half]", "rollout.canary", "such as 1%"),
         ("contract: auto", "contract: later", "migrations.contract", "'next', 'auto', 'manual'"),
         ("engine: sql", "engine: flyway", "migrations.engine", "should be one of 'sql', 'alembic'"),
         ("database: primary", "database: primry", "migrations.database", "did you mean `primary`?"),

@@ -38,6 +38,7 @@ def kinds(kind: Any, metadata: tuple[Any, ...] = ()) -> Iterator[str]:
         "_host": "host",
         "_port": "port",
         "_limit": "number or percentage",
+        "shares": "percentage or list",
         "_one": "text or list of one secret",
     }
     if function in known:

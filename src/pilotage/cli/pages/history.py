@@ -19,8 +19,16 @@ def page(entries: Sequence[HistoryEntry]) -> Iterator[str]:
     rows = text.columns([_row(entry) for entry in entries], indent=0)
     for entry, row in zip(entries, rows, strict=True):
         yield row
-        if entry.detail:
-            yield text.dim(f"    {text.one_line(entry.detail, text.page_width() - 4)}")
+        for told in _more(entry):
+            yield text.dim(f"    {text.one_line(told, text.page_width() - 4)}")
+
+
+def _more(entry: HistoryEntry) -> Iterator[str]:
+    """The verdict is told where it is not the reason for how it ended."""
+    if entry.detail:
+        yield entry.detail
+    if entry.verdict.partition(": ")[2] not in entry.detail:
+        yield entry.verdict
 
 
 def _row(entry: HistoryEntry) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pilotage.steps import (
     Adopt,
     ApplyHalf,
     Backfill,
+    Canary,
     Check,
     Confirm,
     Contract,
@@ -223,7 +224,8 @@ def _steps(plan: Plan) -> Iterator[str]:
         line = step.describe()
         number = f"  {index + 1:>2}  "
         lines = text.wrapped(line, indent=6, first=number)
-        yield from map(text.heading, lines) if isinstance(step, Switch) else lines
+        switches = isinstance(step, (Canary, Switch))
+        yield from map(text.heading, lines) if switches else lines
 
 
 def _failures(plan: Plan) -> Iterator[str]:
@@ -248,6 +250,12 @@ def _failures(plan: Plan) -> Iterator[str]:
     }
     if origin == plan.spec.to:
         rows["start and switch"] = f"{origin} serves on; nothing old was stopped"
+    barred = plan.point_of_no_return
+    first, last = phases.get("start and switch", (0, 0))
+    if barred is not None and first <= barred <= last:
+        rows["start and switch"] += (
+            f"; from step {barred + 1} on it cannot go back: what fails is mended forward"
+        )
     for name, (first, last) in phases.items():
         which = f"{first + 1}" if first == last else f"{first + 1}–{last + 1}"
         yield from text.wrapped(rows[name], indent=9, first=f"  {which:<6} ")

@@ -137,12 +137,14 @@ def _life(observed: Observed, instance: Instance, now: float) -> str:
 
 
 def traffic_of(observed: Observed, instance: Instance) -> str | None:
-    """``active``, ``draining``, ``none``; None for an instance that takes no traffic at all."""
+    """``active``, ``trial``, ``draining``, ``none``; None for an instance that takes no traffic at all."""
     if instance.kind is not Kind.TRAFFIC:
         return None
     route = observed.routes.get(instance.host)
     if route and any(e.instance == instance.id for e in route.active):
         return "active"
+    if route and any(e.instance == instance.id for e in route.trial):
+        return "trial"
     if route and any(e.instance == instance.id for e in route.draining):
         return "draining"
     return "none"
@@ -152,6 +154,8 @@ def _traffic(observed: Observed, instance: Instance) -> str:
     match traffic_of(observed, instance):
         case "active":
             return text.good("traffic")
+        case "trial":
+            return text.warn(f"{observed.routes[instance.host].share * 100:g} % of traffic")
         case "draining":
             return text.warn("draining")
         case "none":

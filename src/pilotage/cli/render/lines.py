@@ -18,7 +18,7 @@ from pilotage.cli.text import plural, seconds
 from pilotage.events import Emit, Event
 from pilotage.secret import mask
 
-_BACKFILL_EVERY = 5.0
+_PROGRESS_EVERY = 5.0
 
 
 class PlainLines:
@@ -27,7 +27,7 @@ class PlainLines:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._indent = ""
-        self._told_backfill = 0.0
+        self._told_progress = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -60,16 +60,20 @@ class PlainLines:
             case events.StepFailed():
                 self._say(f"{_number(event)} FAILED: {event.error}")
                 self._indent = ""
-            case events.BackfillProgress() if (
-                event.at - self._told_backfill < _BACKFILL_EVERY and event.fraction != 1
-            ):
+            case events.BackfillProgress() | events.Watched() if self._told_lately(event):
                 pass
             case _:
-                if isinstance(event, events.BackfillProgress):
-                    self._told_backfill = event.at
                 line = words.of(event, verbose=self._settings.verbose)
                 if line:
                     self._say(f"{self._indent}{line}")
+
+    def _told_lately(self, event: events.BackfillProgress | events.Watched) -> bool:
+        """Progress has a line every few seconds, and one at its end."""
+        over = isinstance(event, events.BackfillProgress) and event.fraction == 1
+        if not over and event.at - self._told_progress < _PROGRESS_EVERY:
+            return True
+        self._told_progress = event.at
+        return False
 
     def _say(self, line: str) -> None:
         click.echo(mask(line, self._settings.secrets))

@@ -99,7 +99,10 @@ class Live:
                 )
                 view.end()
             case events.BackfillProgress():
-                view.backfill = event
+                view.bar = _bar(event.fraction, words.backfill(event).partition(": ")[2])
+            case events.Watched():
+                told = words.watched(event).partition(": ")[2]
+                view.bar = _bar(event.elapsed / event.seconds, told)
             case events.Output():
                 view.output = [*view.output[-_OUTPUT + 1 :], self._mask(words.of(event) or "")]
             case events.CommandRan() if self._settings.verbose:
@@ -140,17 +143,17 @@ class _View:
         self.since = 0.0
         self.lines: list[str] = []
         self.output: list[str] = []
-        self.backfill: events.BackfillProgress | None = None
+        self.bar: RenderableType | None = None
         self._spinner = Spinner("dots", style="cyan")
 
     def begin(self, event: events.StepStarted) -> None:
         """A step is at work."""
         self.index, self.step, self.since = event.index, event.step, time.monotonic()
-        self.lines, self.output, self.backfill = [], [], None
+        self.lines, self.output, self.bar = [], [], None
 
     def end(self) -> None:
         """It is no longer."""
-        self.step, self.lines, self.output, self.backfill = "", [], [], None
+        self.step, self.lines, self.output, self.bar = "", [], [], None
 
     def clear(self) -> None:
         """The run is over: nothing is drawn any more."""
@@ -167,8 +170,8 @@ class _View:
             yield _row(self._spinner, Text(self.step, style="bold"), took)
         for line in self.lines[-8:]:
             yield Text(f"    {line}", style="dim", no_wrap=True, overflow="ellipsis")
-        if self.backfill:
-            yield _bar(self.backfill)
+        if self.bar:
+            yield self.bar
         for line in self.output:
             yield Text(f"    {line}", style="dim", no_wrap=True, overflow="ellipsis")
         if self.plan:
@@ -200,16 +203,16 @@ def _row(mark: RenderableType, what: Text, took: Text) -> Table:
     return grid
 
 
-def _bar(event: events.BackfillProgress) -> RenderableType:
+def _bar(fraction: float | None, told: str) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=3)
     grid.add_column(width=32)
     grid.add_column()
     bar: RenderableType = Text()
-    if event.fraction is not None:
+    if fraction is not None:
         bar = ProgressBar(
-            total=1.0, completed=event.fraction, width=30, complete_style="cyan",
+            total=1.0, completed=fraction, width=30, complete_style="cyan",
             finished_style="green",
         )  # fmt: skip
-    grid.add_row("", bar, Text(words.backfill(event).partition(": ")[2], style="dim"))
+    grid.add_row("", bar, Text(told, style="dim"))
     return grid

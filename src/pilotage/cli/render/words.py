@@ -7,6 +7,7 @@ import shlex
 from pilotage import events
 from pilotage.cli.text import count, plural, seconds
 from pilotage.events import Event
+from pilotage.verdict import measured
 
 
 def of(event: Event, *, verbose: bool = False) -> str | None:
@@ -44,6 +45,10 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{', '.join(event.hosts)} answers new requests with the maintenance page"
         case events.EdgesOpened():
             return f"{', '.join(event.hosts)} passes requests on again"
+        case events.Watched():
+            return watched(event)
+        case events.Judged(finding="unverified"):
+            return f"{event.release} is unverified{_share(event.share)}: {event.why}"
         case events.Drained(left=0):
             return f"{event.host} drained in {seconds(event.seconds)}"
         case events.ContractHeld():
@@ -64,6 +69,7 @@ def is_warning(event: Event) -> bool:
     """Whether the line is something to look at."""
     return (
         isinstance(event, (events.ContractHeld, events.HalfRetried, events.LeaseWaiting))
+        or (isinstance(event, events.Judged) and event.finding == "unverified")
         or (isinstance(event, events.Note) and event.level == "warning")
         or (isinstance(event, events.InstanceStopped) and event.killed)
     )
@@ -76,6 +82,16 @@ def backfill(event: events.BackfillProgress) -> str:
     share = f"{event.fraction:.0%}, " if event.fraction is not None else ""
     eta = f", {seconds(event.eta)} left" if event.eta is not None else ""
     return f"{event.version}: {share}{count(event.rows)} rows, {count(round(event.rate))}/s{eta}"
+
+
+def watched(event: events.Watched) -> str:
+    """How a release that is watched answers."""
+    far = f"{event.elapsed:.0f} of {event.seconds:g} s"
+    return f"{event.release}{_share(event.share)}, {far}: {measured(event.new, event.old)}"
+
+
+def _share(share: float) -> str:
+    return "" if share == 1 else f" with {share * 100:g} % of the requests"
 
 
 def title(event: events.Planned) -> str:

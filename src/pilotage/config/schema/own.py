@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from pilotage.config.quantity import parse_percent
 from pilotage.config.schema.base import (
     BRANCH,
     SECTION,
@@ -28,6 +30,20 @@ def _ratio(value: object) -> object:
     raise wrong("should be a number above 0, such as 2.0")
 
 
+def shares(value: object) -> object:
+    """Ascending shares of the requests, also of what is written as one value."""
+    written = value if isinstance(value, (list, tuple)) else [value]
+    try:
+        found = tuple(parse_percent(item) for item in written)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    if not all(0 < share < 1 for share in found):
+        raise wrong("should be above 0% and below 100%")
+    if any(one >= other for one, other in pairwise(found)):
+        raise wrong("should be ascending, such as [5%, 25%]")
+    return found
+
+
 class Rollout(Section):
     """How a release takes over."""
 
@@ -40,26 +56,25 @@ class Rollout(Section):
     wait: Seconds = Field(default=0.0, description="Time between two groups.")
     verify: Seconds = Field(
         default=3.0,
-        description="How long the new release is watched after the switch, before workers start.",
+        description="How long a release is watched after the switch, before workers start; `0` for not.",
     )
     max_error_rate: Share = Field(
-        default=0.01, description="Share of 5xx answers at which the switch is taken back."
+        default=0.01, description="Share of failed requests above which the switch is taken back."
     )
     max_p99_ratio: Annotated[float, BeforeValidator(_ratio)] | None = Field(
         default=None,
-        description="Taken back when the p99 grows beyond this multiple of the old one.",
+        description="Taken back when the p99 is more than this multiple of the old release's.",
     )
     min_requests: Whole = Field(
         default=50,
         ge=1,
-        description="Requests that must be seen before errors and times are judged.",
+        description="Requests that a judgement takes; with fewer the release is unverified.",
     )
-    canary: Share | None = Field(
-        default=None, description="Share of the traffic that the new release gets first."
+    canary: Annotated[tuple[float, ...], BeforeValidator(shares)] = Field(
+        default=(),
+        description="Shares of the requests that the new release gets first, ascending.",
     )
-    step: Seconds = Field(
-        default=60.0, description="How long a canary takes before the whole switch."
-    )
+    step: Seconds = Field(default=60.0, description="How long it is watched at each of them.")
 
 
 class StatusCommand(Section):
