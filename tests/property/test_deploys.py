@@ -62,7 +62,7 @@ def test_the_examples_are_not_empty() -> None:
         "aborted": 1,
         "next done": 300,
         "contract done": 50,
-        "rollback done": 20,
+        "rollback done": 15,
         "rollback Misfit": 20,
         "half done": 30,
         "down done": 5,
