@@ -41,6 +41,7 @@ servers:
     cmd: {python} -c "import time; time.sleep(3600)"
     health: {{delay: 0s}}
 proxy: {{port: {port}}}
+rollout: {{verify: 0}}
 migrations: {{path: db/migrations, contract: next}}
 databases:
   primary: {{url: "{url}"}}

@@ -57,6 +57,7 @@ servers:
     cmd: {python} -c "import time; print('working', flush=True); time.sleep(3600)"
     health: {{delay: 50ms}}
 proxy: {{port: {port}}}
+rollout: {{verify: 0}}
 deploy_timeout: 30
 env:
   secret: [MARK]

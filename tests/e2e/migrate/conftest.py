@@ -180,6 +180,7 @@ servers:
     cmd: {sys.executable} app.py
 proxy:
   port: {free_port()}
+rollout: {{verify: 0}}
 databases:
   primary: {{url: DATABASE_URL}}
 """
