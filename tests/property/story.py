@@ -284,8 +284,11 @@ class Story:
     def _kept(self, before: Spec | None, after: Spec | None) -> None:
         """A release that was verified just now did not answer worse all the while.
 
-        Where the one before it never did, its hosts were there to be asked, and many requests came.
+        Where the one before it never did, its hosts were there to be asked, and many requests came: no
+        edge was ever closed.
         """
+        if any(op.kind in ("downtime", "maintenance", "pause") for op in self.example.ops):
+            return
         if after is None or after.verified_at is None or after.aborted_reason:
             return
         if before is not None and before.verified_at == after.verified_at:
