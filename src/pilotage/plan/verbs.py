@@ -72,8 +72,8 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
         notes=(
             *before.notes,
             *strangers(observed),
-            *closed_edges(observed),
             *notes(observed, spec, steps),
+            *closed_edges(observed),
         ),
         refusals=(
             *before.refusals,
