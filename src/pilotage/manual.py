@@ -22,7 +22,13 @@ from pilotage.migrate.migration import Migration
 from pilotage.model import Half, HalfRef, Intent, Observed, Spec, expand, fits
 from pilotage.observe import World, observe
 from pilotage.plan import Goal, Plan
-from pilotage.plan.halves import contract_step, contracts_due, pending_expands
+from pilotage.plan.halves import (
+    adoption,
+    contract_step,
+    contracts_due,
+    pending_expands,
+    untouched,
+)
 from pilotage.plan.rule import blocked, expand_first, older_first, required_first, walk
 from pilotage.run import Run, StepError, require_fit
 from pilotage.steps import ApplyHalf, Backfill, Contract, Step
@@ -56,8 +62,15 @@ async def run_half(world: World, goal: Goal, ref: HalfRef, claim: Claim, emit: E
             step: Step = contract_step((ref,), goal.files, optional=False)
             await carry_out(run, (step,))
             return
+        whole = observed.schema.fresh and untouched(observed, migration)
+        if migration.replaces and not whole:
+            adopted = adoption(observed, migration)
+            if isinstance(adopted, Refused):
+                raise adopted
+            await carry_out(run, (adopted,))
+            return
         backfill = (Backfill(ref.version, migration.name),) if migration.backfill else ()
-        await carry_out(run, (ApplyHalf(ref, migration.name), *backfill))
+        await carry_out(run, (ApplyHalf(ref, migration.name, fresh=whole), *backfill))
 
 
 async def apply_pending(

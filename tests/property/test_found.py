@@ -34,6 +34,13 @@ FOUND = {
         faults=(Fault(1, "sleep"), Fault(42, "fail")),
         hosts=1,
     ),
+    "a squash was run by hand where what it replaces was pending": Example(
+        writings=(Writing(0, "new_value"), Writing(1, "squash"), Writing(0, "squash")),
+        releases=((1, 1), (3, 3)),
+        ops=(NEXT, Op("half", 2)),
+        faults=(Fault(28, "console", 3), Fault(10, "take_over")),
+        hosts=1,
+    ),
     "a contract half by hand overtook an older one that was held": Example(
         writings=(Writing(0, "rename"), Writing(0, "rename")),
         releases=((1, 1), (3, 2), (4, 2)),

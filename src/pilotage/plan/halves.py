@@ -111,11 +111,11 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
         version = migration.version
         if migration.expand and version not in applied.expanded:
             if migration.replaces and not (fresh and untouched(observed, migration)):
-                missing = not_replaced(observed, migration)
-                if missing:
-                    refusals.append(squash_too_early(migration, missing))
+                adopted = adoption(observed, migration)
+                if isinstance(adopted, Refused):
+                    refusals.append(adopted)
                 else:
-                    steps.append(Adopt(version, migration.name))
+                    steps.append(adopted)
             elif migration.out_of_band(Half.EXPAND) and not fresh:
                 refusals.append(run_it_first(migration))
             else:
@@ -153,6 +153,12 @@ def untouched(observed: Observed, squash: Migration) -> bool:
         for lo, hi in squash.replaces
         for version in begun
     )
+
+
+def adoption(observed: Observed, squash: Migration) -> Adopt | Refused:
+    """What becomes of a squash where something it stands for was begun: it is never run there."""
+    missing = not_replaced(observed, squash)
+    return squash_too_early(squash, missing) if missing else Adopt(squash.version, squash.name)
 
 
 def not_replaced(observed: Observed, squash: Migration) -> tuple[HalfRef, ...]:
