@@ -171,6 +171,16 @@ def test_unprepared_database_is_no_error(kit: Kit, tmp_path: Path) -> None:
     assert "has not been prepared" in told["why"]
 
 
+def test_contract_that_a_framework_had_applied_before_is_in_nobodys_way(kit: Kit) -> None:
+    apply(kit, (ADD, Half.EXPAND))
+    register(kit, OLD, migrations(ADD))
+    kit.execute(
+        "INSERT INTO pilotage_migrations (stream, version, half, name, checksum, how)"
+        " VALUES ('shop', '2', 'contract', '', '', 'found')"
+    )
+    probe_until(readiness(kit, OLD), lambda told: told["ready"])
+
+
 def test_files_in_the_image_say_what_is_shipped(kit: Kit, tmp_path: Path) -> None:
     apply(kit, (ADD, Half.EXPAND))
     (tmp_path / "1_create.sql").write_text("CREATE TABLE t (i int, old int);\n")

@@ -30,16 +30,16 @@ WITH known AS (
              THEN (SELECT min(stream) FROM pilotage_streams) END
     ) AS stream
 )
-SELECT 'stream', k.stream, '', s.stream IS NOT NULL, s.born_empty AND s.first_start_at IS NULL
+SELECT 'stream', k.stream, '', s.stream IS NOT NULL, s.born_empty AND s.first_start_at IS NULL, ''
 FROM known k LEFT JOIN pilotage_streams s ON s.stream = k.stream
 UNION ALL
-SELECT 'half', m.version, m.half, m.finished_at IS NOT NULL, m.opened_at IS NOT NULL
+SELECT 'half', m.version, m.half, m.finished_at IS NOT NULL, m.opened_at IS NOT NULL, m.how
 FROM pilotage_migrations m JOIN known k ON m.stream = k.stream
 UNION ALL
-SELECT 'intent', i.version, i.half, i.revert, i.revert
+SELECT 'intent', i.version, i.half, i.revert, i.revert, ''
 FROM pilotage_intents i JOIN known k ON i.stream = k.stream
 UNION ALL
-SELECT 'ships', f.ships, '', f.ships IS NOT NULL, f.ships IS NOT NULL
+SELECT 'ships', f.ships, '', f.ships IS NOT NULL, f.ships IS NOT NULL, ''
 FROM (
     SELECT CAST(p.ships AS text) AS ships
     FROM pilotage_instances p JOIN known k ON p.stream = k.stream
@@ -121,7 +121,7 @@ def looked(rows: Sequence[Sequence[Any]]) -> Looked:
     halves: list[HalfRow] = []
     intents: list[Intent] = []
     stream, made, fresh, ships = None, False, False, None
-    for kind, name, half, one, other in rows:
+    for kind, name, half, one, other, how in rows:
         match kind:
             case "stream":
                 stream, made, fresh = name, bool(one), bool(other)
@@ -131,6 +131,7 @@ def looked(rows: Sequence[Sequence[Any]]) -> Looked:
                         HalfRef(name, Half(half)),
                         finished_at=1.0 if one else None,
                         opened_at=1.0 if other else None,
+                        how=how,
                     )
                 )
             case "intent":
