@@ -11,14 +11,20 @@ from pilotage.model import Applied, Half, HalfRef, Intent, Registration, SchemaV
 
 
 class NoSchema:
-    """`pilotage.migrate.base.Schema` without a database."""
+    """`pilotage.migrate.base.Schema` without a database.
+
+    ``known`` false: there is one, which a framework's command migrates and pilotage does not speak to.
+    """
+
+    def __init__(self, *, known: bool = True) -> None:
+        self._known = known
 
     async def prepare(self) -> None:
         """Nothing to prepare."""
 
     async def view(self) -> SchemaView:
         """An empty schema."""
-        return SchemaView()
+        return SchemaView(known=self._known)
 
     async def claim(self, *, token: int) -> None:
         """Nothing to fence."""

@@ -185,7 +185,7 @@ async def _schema(
     database, migrations = database_of(config), config.migrations
     if database is None or migrations is None:
         engine = bare_engine(config, host) if migrations and migrations.framework else None
-        return NoSchema(), None, None, engine
+        return NoSchema(known=engine is None), None, None, engine
     from pilotage.migrate.runner import RunnerSettings, SqlSchema
 
     in_database = config.state == "database"

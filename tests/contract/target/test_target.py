@@ -323,6 +323,20 @@ def test_a_job_that_is_running_is_joined(kit, tmp_path):
     asyncio.run(story())
 
 
+def test_a_job_that_was_stopped_is_forgotten_and_runs_again(kit):
+    async def story():
+        await kit.target.fetch(kit.revision)
+        job = kit.job("job-1", lines=(), status=3, until=None)
+        for _ in range(2):
+            assert await kit.target.run_once(job, token=1, gate=open_gate, output=Said()) == 3
+        assert kit.runs("job-1") == 1
+        await kit.target.stop(job.instance, token=1)
+        assert await kit.target.run_once(job, token=1, gate=open_gate, output=Said()) == 3
+        assert kit.runs("job-1") == 2
+
+    asyncio.run(story())
+
+
 def test_a_job_outlives_its_caller_and_is_joined_later(kit, tmp_path):
     async def story():
         await kit.target.fetch(kit.revision)

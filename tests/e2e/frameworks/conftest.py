@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.frameworks.kits import KITS, Kit
-from tests.e2e.local.conftest import App
+from tests.e2e.local.conftest import App, app
 from tests.servers import free_port, server
+
+__all__ = ["app"]  # the tiny app, for tools that are no framework's
 
 
 @pytest.fixture

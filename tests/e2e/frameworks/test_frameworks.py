@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 
 import pytest
 from tests.e2e.frameworks.kits import Kit
 from tests.e2e.frameworks.load import load
+from tests.e2e.local.conftest import App
 
 pytestmark = pytest.mark.e2e
 
@@ -204,3 +207,87 @@ def test_without_a_status_nothing_is_guaranteed_and_a_rollback_is_forced(make) -
     assert "nothing to do" in kit.app.pilotage("deploy").out
     kit.app.pilotage("rollback", "--force")
     assert kit.app.get("/up").split()[0] == one
+
+
+def test_ctrl_c_ends_the_command_and_the_next_deploy_runs_it_again(make) -> None:
+    kit = make("alembic")
+    one = kit.release(1)
+    kit.app.pilotage("deploy")
+    kit.release(2)
+    flag = kit.gate / "wait-b2"
+    flag.touch()
+    interrupted = kit.app.start("deploy")
+    until(lambda: kit.ran().count("b2") == 1)
+    interrupted.send_signal(signal.SIGINT)
+    out, err = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 1, out + err
+    assert "interrupted by Ctrl-C" in err
+    assert kit.app.serving() == one
+    assert not [i for i in kit.app.status()["instances"] if i["kind"] == "once"]
+    flag.unlink()
+    kit.app.pilotage("deploy")
+    assert kit.ran().count("b2") == 2
+    assert kit.columns() == {"name", "price", "note"}
+
+
+TOOL = """\
+import json, os, pathlib, sqlite3, sys
+
+database = sqlite3.connect(os.environ["DATABASE_URL"].removeprefix("sqlite:///"))
+database.execute("CREATE TABLE IF NOT EXISTS done (version text)")
+done = [version for (version,) in database.execute("SELECT version FROM done ORDER BY version")]
+if sys.argv[1] == "status":
+    print(json.dumps({"version": done[-1] if done else None}))
+    sys.exit()
+for path in sorted(pathlib.Path("changes").glob("*.sql")):
+    version = path.name.partition("_")[0]
+    if version not in done and version <= sys.argv[2]:
+        print("applying", path.name, flush=True)
+        database.executescript(path.read_text())
+        database.execute("INSERT INTO done VALUES (?)", [version])
+        database.commit()
+"""
+
+CHANGES = {
+    1: {"1_create_items.sql": "CREATE TABLE items (id integer PRIMARY KEY, name text, price int);"},
+    2: {
+        "2_add_note.sql": "ALTER TABLE items ADD COLUMN note text;",
+        "3_contract_price.sql": "ALTER TABLE items DROP COLUMN price;",
+    },
+    3: {"4_add_tag.sql": "ALTER TABLE items ADD COLUMN tag text;"},
+}
+
+
+@pytest.mark.parametrize("database", ["known", "unknown"])
+def test_a_tool_of_ones_own_on_sqlite(app: App, database: str) -> None:
+    """Linear, with a status command. And with a database that pilotage is not told of: run, and believed."""
+    app.write("tool.py", TOOL)
+    tool = f"{sys.executable} tool.py"
+    text = (app.root / "config/deploy.yml").read_text()
+    head = text[: text.index("migrations:")].replace("[MARK]", "[MARK, DATABASE_URL]")
+    if database == "known":
+        more = (
+            "databases: {primary: {url: DATABASE_URL}}\n"
+            "migrations:\n  engine: command\n  files: changes/*.sql\n"
+            f"  contract_files: '*_contract*'\n  status: {{command: {tool} status}}\n"
+            f"  commands: {{expand: {tool} up $PILOTAGE_VERSION}}\n"
+        )
+    else:
+        more = f"migrations: {{engine: command, commands: {{expand: {tool} up 9}}}}\n"
+    app.write("config/deploy.yml", head + more)
+    columns = {1: {"id", "name", "price"}}
+    columns |= {2: columns[1] | {"note"}, 3: {"id", "name", "note", "tag"}}
+    if database == "unknown":
+        columns[2] = {"id", "name", "note"}
+    releases = []
+    for number in (1, 2, 3):
+        for name, sql in CHANGES[number].items():
+            app.write(f"changes/{name}", sql)
+        releases.append(app.commit(f"v{number}"))
+        said = app.pilotage("deploy").out
+        assert "applying" in said
+        assert {c for t, c in app.schema() if t == "items"} == columns[number]
+        assert app.serving() == releases[-1]
+        assert "nothing to do" in app.pilotage("deploy").out
+    refused = app.pilotage("rollback", releases[0], status=1).err
+    assert ("3/contract" if database == "known" else "nobody can say") in refused
