@@ -17,7 +17,8 @@ from pilotage.model import release_id
 from pilotage.secret import Secret, mask, reveal
 
 if TYPE_CHECKING:
-    from pilotage.migrate.engines.schema import BareEngine, CommandSchema, Lines
+    from pilotage.migrate.engines.lines import BareEngine, Lines
+    from pilotage.migrate.engines.schema import CommandSchema
     from pilotage.migrate.engines.status import Reader
     from pilotage.wiring.project import Project
 
@@ -128,13 +129,13 @@ def command_schema(
 
 def bare_engine(config: Config, host: str) -> BareEngine:
     """A command for a database that pilotage does not speak to."""
-    from pilotage.migrate.engines.schema import BareEngine
+    from pilotage.migrate.engines.lines import BareEngine
 
     return BareEngine(_lines(config, host))
 
 
 def _lines(config: Config, host: str) -> Lines:
-    from pilotage.migrate.engines.schema import Lines
+    from pilotage.migrate.engines.lines import Lines
 
     migrations = config.migrations
     assert migrations is not None

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pilotage.errors import DatabaseError, MigrationFileError
+from pilotage.errors import DatabaseError, HalfFailed, MigrationFileError
 from pilotage.migrate.engines.files import read
 from pilotage.migrate.engines.globs import matcher
-from pilotage.migrate.engines.schema import Lines
+from pilotage.migrate.engines.lines import Lines
+from pilotage.migrate.engines.outcome import Outcome
 from pilotage.migrate.engines.status import CommandReader
 from pilotage.migrate.engines.truth import Reading, applied, found_rows, made_true
 from pilotage.migrate.migration import Framework, Migrations
@@ -317,3 +318,22 @@ def test_the_command_is_told_what_to_apply():
     assert lines.command((a1, d4), fresh=True, apps="").line == "all"
     assert lines.command((a1, d4), fresh=True, apps="").env["PILOTAGE_HALF"] == "all"
     assert replace(lines, fresh=None).command((a1,), fresh=True, apps="").line == "up"
+
+
+# ----------------------------------------------------------------------------------------------
+# How it came out
+# ----------------------------------------------------------------------------------------------
+
+
+def test_what_was_asked_for_and_nothing_else():
+    Outcome("tool", (expand("1"), expand("2")), ()).judge(where="here")
+
+
+def test_what_was_left_out_and_what_went_too_far_are_told():
+    with pytest.raises(HalfFailed, match="ended well, and 2/expand is not applied") as left:
+        Outcome("tool", (expand("1"),), (expand("2"),)).judge(where="here")
+    assert left.value.state == "applied now: 1/expand; not applied: 2/expand"
+    with pytest.raises(HalfFailed, match="asked for 1/expand, it also applied 3/contract") as far:
+        Outcome("tool", (expand("1"),), (), ("3/contract",)).judge(where="here")
+    assert far.value.state == "applied now: 1/expand; applied besides: 3/contract"
+    assert Outcome("tool", (), ()).state == "nothing more is applied than before"

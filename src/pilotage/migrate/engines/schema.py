@@ -9,90 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
-from pilotage.errors import HalfFailed, PilotageError, UsageError
+from pilotage.errors import LeaseLost, PilotageError, UsageError
 from pilotage.events import Emit, HalfFinished, HalfStarted
-from pilotage.migrate.base import Command, RunCommand
+from pilotage.migrate.base import RunCommand
 from pilotage.migrate.connections import WORK
 from pilotage.migrate.database import DatabaseSchema
-from pilotage.migrate.dialects.base import Session
+from pilotage.migrate.dialects.base import Session, StatementError
+from pilotage.migrate.engines.lines import Lines
+from pilotage.migrate.engines.outcome import Outcome
 from pilotage.migrate.engines.status import Reader
 from pilotage.migrate.engines.truth import Reading, applied, found_rows, made_true
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.state import State
 from pilotage.model import Applied, Half, HalfRef, HalfRow, Registration, SchemaView
 from pilotage.plan.framework import half_of
-from pilotage.secret import Secret
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """A framework's commands, and where they are run. ``fresh`` None: an empty database is like any other.
-
-    ``env`` comes over the environment of ``role``; ``timeout``: seconds for one run.
-    """
-
-    framework: str
-    expand: str
-    contract: str
-    fresh: str | None
-    service: str
-    role: str
-    host: str
-    timeout: float
-    env: Mapping[str, str | Secret] = field(default_factory=dict)
-
-    def command(self, migrations: tuple[Migration, ...], *, fresh: bool, apps: str) -> Command:
-        """One run that is to apply these."""
-        versions = tuple(migration.version for migration in migrations)
-        before = {version for migration in migrations for version in migration.after}
-        halves = {half_of(migration).half for migration in migrations}
-        line = self.contract if halves == {Half.CONTRACT} else self.expand
-        if fresh and self.fresh:
-            line = self.fresh
-        about = {
-            "PILOTAGE_VERSIONS": " ".join(versions),
-            "PILOTAGE_TARGETS": " ".join(v for v in versions if v not in before),
-            "PILOTAGE_VERSION": versions[-1] if versions else "",
-            "PILOTAGE_HALF": str(halves.pop()) if len(halves) == 1 else "all",
-            "PILOTAGE_APPS": apps,
-        }
-        return Command(
-            line,
-            service=self.service,
-            role=self.role,
-            host=self.host,
-            timeout=self.timeout,
-            versions=versions,
-            env={**self.env, **about},
-        )
-
-
-class BareEngine:
-    """A command for a database that pilotage does not speak to: run, and believed."""
-
-    known = False
-
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-
-    def learn(self, migrations: Migrations) -> None:
-        """There is nothing to understand."""
-
-    async def run(
-        self,
-        migrations: tuple[Migration, ...],
-        *,
-        fresh: bool,
-        release: str | None,
-        token: int,
-        emit: Emit,
-        command: RunCommand,
-    ) -> None:
-        """Run it."""
-        await command(self._lines.command(migrations, fresh=fresh, apps=""))
 
 
 class CommandSchema(DatabaseSchema):
@@ -249,7 +182,8 @@ class CommandSchema(DatabaseSchema):
                 emit(HalfStarted(half=self._what(wanted), name=self.framework, statements=1))
                 await command(self._lines.command(wanted, fresh=fresh, apps=self._apps()))
             after = await self._ended(session, release)
-            self._judge(wanted, before, after)
+            if self.known:
+                self._outcome(wanted, before, after).judge(where=self.where)
         seconds = time.monotonic() - began
         emit(HalfFinished(half=self._what(wanted), name=self.framework, seconds=seconds))
 
@@ -282,44 +216,27 @@ class CommandSchema(DatabaseSchema):
         """A command that failed says what is applied all the same."""
         try:
             yield
+        except LeaseLost:
+            raise
         except PilotageError as error:
-            error.state = "nothing says what it has applied by then"
-            if self.known:
+            error.state = "nothing says what is applied by now"
+            with suppress(PilotageError, StatementError):  # the first error is the one to tell
                 after = await self._ended(session, release)
-                error.state = _state(wanted, before, after)
+                if self.known:
+                    error.state = self._outcome(wanted, before, after).state
             raise
 
-    def _judge(
+    def _outcome(
         self, wanted: tuple[Migration, ...], before: frozenset[str], after: frozenset[str]
-    ) -> None:
-        """The exit status is not believed: what the framework says is applied decides."""
-        if not self.known:
-            return
-        missing = [str(half_of(m)) for m in wanted if m.version not in after]
-        beyond = [self._shown(v) for v in sorted(after - before - {m.version for m in wanted})]
-        state = _state(wanted, before, after)
-        if beyond:
-            raise HalfFailed(
-                f"the command of {self.framework} went too far: asked for {self._what(wanted)}, it also "
-                f"applied {', '.join(beyond)}",
-                where=self.where,
-                state=state,
-                next="`pilotage status` shows what does not fit any more; take back what came too early "
-                "with the framework's own command, if that loses nothing; and have the command apply "
-                "$PILOTAGE_VERSIONS and nothing else",
-            )
-        if missing:
-            raise HalfFailed(
-                f"the command of {self.framework} ended well, and {', '.join(missing)} is not applied",
-                where=self.where,
-                state=state,
-                next="see what it printed: it may not look in the folder of these files, or may have "
-                "changed another database than the one that `migrations: {database: …}` names",
-            )
-
-    def _shown(self, version: str) -> str:
-        file = self._files.get(version)
-        return str(half_of(file)) if file else version
+    ) -> Outcome:
+        more = sorted(after - before - {migration.version for migration in wanted})
+        files = {version: self._files.get(version) for version in more}
+        return Outcome(
+            self.framework,
+            tuple(half_of(m) for m in wanted if m.version in after),
+            tuple(half_of(m) for m in wanted if m.version not in after),
+            tuple(str(half_of(file)) if file else version for version, file in files.items()),
+        )
 
     def _what(self, wanted: tuple[Migration, ...]) -> str:
         return ", ".join(str(half_of(m)) for m in wanted) or "what is pending"
@@ -390,12 +307,3 @@ class CommandSchema(DatabaseSchema):
 def group(version: str) -> str:
     """Whose a version is: Django's app."""
     return version.partition(".")[0]
-
-
-def _state(wanted: tuple[Migration, ...], before: frozenset[str], after: frozenset[str]) -> str:
-    """What of what was wanted is applied now, and what not."""
-    done = [str(half_of(m)) for m in wanted if m.version in after]
-    left = [str(half_of(m)) for m in wanted if m.version not in after]
-    parts = [f"applied now: {', '.join(done)}"] if done else []
-    parts += [f"not applied: {', '.join(left)}"] if left else []
-    return "; ".join(parts) or "nothing more is applied than before"
