@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pilotage.demo.http1 import BadResponse, Connection, connect, request
 
 CLIENTS = 6
-PACE = 0.02  # seconds between two requests of a client
+PACE = 0.08  # seconds between two requests of a client: the machine is for the commands
 LIMIT = 10.0  # seconds that a request may take
 
 
