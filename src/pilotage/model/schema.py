@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pilotage.model.parts import WITNESSES, Kind, session_name, session_release
 from pilotage.model.rule import Applied, Half, HalfRef, Ships
@@ -95,11 +95,11 @@ class SchemaView:
     dialect: str = "none"
     loose: frozenset[str] = frozenset()
     known: bool = True
+    applied: Applied = field(init=False, compare=False, repr=False)
+    """The rows as the rule counts them, without intents. Counted once: planners ask for each half."""
 
-    @property
-    def applied(self) -> Applied:
-        """The rows as the rule counts them, without intents."""
-        return Applied(
+    def __post_init__(self) -> None:
+        applied = Applied(
             expanded=frozenset(
                 r.ref.version for r in self.rows if r.ref.half is Half.EXPAND and r.finished_at
             ),
@@ -112,6 +112,7 @@ class SchemaView:
             opened=frozenset(r.ref.version for r in self.rows if r.opened_at),
             loose=self.loose,
         )
+        object.__setattr__(self, "applied", applied)  # it is frozen for everybody else
 
     @property
     def announced(self) -> Applied:

@@ -25,8 +25,8 @@ def held_refs(observed: Observed, ships: Ships | None) -> tuple[HalfRef, ...]:
     """Contract halves that a release ships and that are not applied to their end."""
     if ships is None:
         return ()
-    halves = sorted(contract(version) for version in ships.contracts)
-    return tuple(ref for ref in halves if not observed.schema.applied.has(ref))
+    left = ships.contracts - observed.schema.applied.finished
+    return tuple(contract(version) for version in sorted(left, key=version_key))
 
 
 def in_band(refs: Iterable[HalfRef], files: Migrations) -> tuple[HalfRef, ...]:

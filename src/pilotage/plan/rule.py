@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from pilotage.errors import Blocked, Misfit, Refused
 from pilotage.migrate.migration import Migration, Migrations
@@ -303,6 +304,11 @@ def closed_edges(observed: Observed) -> tuple[str, ...]:
 def name_of(migrations: Migrations, version: str) -> str:
     found = migrations.get(version)
     return found.name if found else ""
+
+
+def in_order(refs: Iterable[HalfRef]) -> tuple[HalfRef, ...]:
+    """Halves in file order."""
+    return tuple(sorted(refs, key=attrgetter("sort_key")))
 
 
 def join_refs(refs: Iterable[HalfRef]) -> str:

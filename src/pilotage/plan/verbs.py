@@ -20,6 +20,7 @@ from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
     closed_edges,
+    in_order,
     misfits,
     point_of_no_return,
     strangers,
@@ -80,7 +81,7 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
             *pending.refusals,
             *misfits(observed, goal.release, steps),
         ),
-        held=tuple(sorted({*before.held, *after.held} - _contracted(steps))),
+        held=in_order({*before.held, *after.held} - _contracted(steps)),
         evidence=evidence(observed),
         point_of_no_return=point_of_no_return(observed, spec, steps),
         migrations=goal.files,
