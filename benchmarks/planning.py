@@ -21,7 +21,7 @@ from pilotage.hazards import check_all
 from pilotage.migrate.history import check_applied
 from pilotage.migrate.loader import load_files
 from pilotage.migrate.migration import Migrations
-from pilotage.migrate.sql.postgresql import parser
+from pilotage.migrate.sql.postgresql import changes, parser
 from pilotage.model import (
     DeployState,
     Endpoint,
@@ -103,8 +103,8 @@ def world(hosts: int, files: Migrations, *, pending: bool) -> tuple[Observed, Go
 
 def clocked(work: Callable[[], Any]) -> float:
     """The seconds of processor time of a call: it waits for nothing, and others may be busy."""
-    parser.parse.cache_clear()  # what an earlier round has read is new to a new process
-    parser.scan.cache_clear()
+    for kept in (parser.parse, parser.scan, changes.changes):
+        kept.cache_clear()  # what an earlier round has read is new to a new process
     gc.collect()
     began = time.process_time()
     work()
