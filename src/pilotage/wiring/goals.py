@@ -88,8 +88,9 @@ def worktree_goal(project: Project, observed: Observed) -> Goal:
 def release_before(observed: Observed) -> Release:
     """The release that `rollback` goes back to when none is named.
 
-    In the middle of a deploy it is the one that served when it began; else the last that was deployed
-    for the first time before the one that serves now.
+    In the middle of a deploy it is the one that served when it began, and in the middle of a rollback the
+    one that it goes to, whichever serves by now; else the last that was deployed for the first time
+    before the one that serves now.
 
     Raises
     ------
@@ -98,8 +99,8 @@ def release_before(observed: Observed) -> Release:
     """
     state = observed.state
     spec = state.spec
-    if spec and not spec.finished_at and spec.direction == "deploy" and spec.from_:
-        found = state.release(spec.from_)
+    if spec and not spec.finished_at:
+        found = state.release(spec.from_ if spec.direction == "deploy" else spec.to)
         if found is not None:
             return found
     serving = state.release(current(observed))

@@ -42,6 +42,7 @@ def observed(
         (C, Spec(C.id, A.id, switched_at=3.0), A),
         (B, Spec(C.id, B.id, aborted_reason="no", finished_at=3.0), A),
         (C, Spec(B.id, C.id, direction="rollback"), B),
+        (B, Spec(B.id, C.id, direction="rollback", switched_at=4.0), B),
     ],
     ids=[
         "after a deploy",
@@ -50,6 +51,7 @@ def observed(
         "after its switch as well",
         "after an abort, the one before what serves",
         "in the middle of a rollback",
+        "after its switch still the same, so that the same command goes on",
     ],
 )
 def test_release_before(serving, spec, before):
