@@ -10,8 +10,8 @@
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint lint-rules lint-format lint-types lint-layers unit docs format servers clean bench
 
-# How many processes run the tests.
-WORKERS ?= 2
+# How many processes run the tests: on two cores a third one works while the others wait.
+WORKERS ?= 3
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist worksteal
 
 help:
