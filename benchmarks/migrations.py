@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 
@@ -60,10 +61,10 @@ def server() -> Iterator[postgres.Postgres]:
 
 def new_database(running: postgres.Postgres, *, used: bool) -> str:
     """The URL of a new database; ``used``: with a table in it."""
+    name = f"bench_{uuid4().hex[:8]}"
     with psycopg.connect(running.url("postgres"), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS bench WITH (FORCE)")
-        connection.execute("CREATE DATABASE bench")
-    url = running.url("bench")
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    url = running.url(name)
     if used:
         with psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE before (i int)")
