@@ -281,8 +281,8 @@ def consoles_ignored(stack: contextlib.ExitStack) -> None:
 
 
 def _counted(stack: contextlib.ExitStack, count: Callable[[SchemaView, Applied], Applied]) -> None:
-    right = SchemaView.applied.fget  # type: ignore[attr-defined]
-    change(stack, SchemaView, "applied", property(lambda view: count(view, right(view))))
+    right = SchemaView._count
+    change(stack, SchemaView, "_count", lambda view: count(view, right(view)))
 
 
 @mutant(

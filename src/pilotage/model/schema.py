@@ -99,7 +99,10 @@ class SchemaView:
     """The rows as the rule counts them, without intents. Counted once: planners ask for each half."""
 
     def __post_init__(self) -> None:
-        applied = Applied(
+        object.__setattr__(self, "applied", self._count())  # it is frozen for everybody else
+
+    def _count(self) -> Applied:
+        return Applied(
             expanded=frozenset(
                 r.ref.version for r in self.rows if r.ref.half is Half.EXPAND and r.finished_at
             ),
@@ -112,7 +115,6 @@ class SchemaView:
             opened=frozenset(r.ref.version for r in self.rows if r.opened_at),
             loose=self.loose,
         )
-        object.__setattr__(self, "applied", applied)  # it is frozen for everybody else
 
     @property
     def announced(self) -> Applied:
