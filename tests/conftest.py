@@ -13,6 +13,7 @@ def pytest_configure() -> None:
     for which, default in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
     ):
         if signal.getsignal(which) is signal.SIG_IGN:
             signal.signal(which, default)
