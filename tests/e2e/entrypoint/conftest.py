@@ -131,10 +131,10 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def asleep(image: Image) -> Callable[[], object]:
-    """Whether a migration of the image sleeps in the server."""
+def asleep(image: Image) -> Callable[[], list[tuple[object, ...]]]:
+    """Which sessions run a migration of the image that sleeps: their pids."""
     query = (
-        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active'"
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active'"
         f" AND datname = '{image.database}' AND pid <> pg_backend_pid()"
     )
     return lambda: image.postgres.execute(query)

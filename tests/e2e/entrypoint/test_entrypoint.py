@@ -318,6 +318,7 @@ def test_ended_in_the_middle_of_a_migration(
     again = {"PILOTAGE_RELEASE": "c" * 12}
     first = image.start(**again)
     until(asleep(image))
+    (session,) = asleep(image)()
     other = image.start(**again)
     assert other.stderr is not None
     assert "another start prepares the database" in other.stderr.readline()
@@ -326,7 +327,7 @@ def test_ended_in_the_middle_of_a_migration(
     if number is signal.SIGTERM:
         assert status == 143
         assert "ended by SIGTERM" in said
-        until(lambda: not asleep(image)())
+        until(lambda: session not in asleep(image)())
     else:
         assert status == -9
         image.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()")  # fmt: skip
