@@ -28,7 +28,13 @@ def told_of(answer: bytes) -> dict[str, object]:
     return told
 
 
-def test_last_answer_is_kept_while_the_database_is_down(prepared: Prepared, caplog) -> None:
+def test_last_answer_is_kept_while_the_database_is_down(
+    prepared: Prepared, caplog, monkeypatch
+) -> None:
+    logger = logging.getLogger("pilotage.health")
+    monkeypatch.setattr(
+        logger, "disabled", False
+    )  # a framework's own set-up of logging turns it off
     caplog.set_level(logging.INFO, "pilotage.health")
     with Way(prepared.postgres.port) as way:
         asked = prepared.readiness(prepared.through(way.port))
