@@ -15,6 +15,8 @@ from tests.servers import free_port
 
 from pilotage.errors import DatabaseError, DatabaseUnavailable, StoreError
 from pilotage.events import ignore
+from pilotage.migrate.dialects.postgresql import login
+from pilotage.migrate.dialects.postgresql.address import Address
 from pilotage.migrate.runner import SqlSchema
 from pilotage.model import Half, Kind, Registration, SchemaView, Ships, session_name
 from pilotage.secret import Secret
@@ -296,3 +298,27 @@ def _grants(db: Db, url: str) -> list[str]:
             return await schema.grants()
 
     return asyncio.run(story())
+
+
+def test_a_database_that_appears_after_the_refusal(
+    one_db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another deployer creates it between our refused connection and our look at the list."""
+    name = f"missing_{uuid4().hex[:8]}"
+    look = login.is_missing
+
+    async def created_meanwhile(address: Address) -> bool:
+        monkeypatch.setattr(login, "is_missing", look)
+        await asyncio.to_thread(one_db.server.execute, f"CREATE DATABASE {name}")
+        return await look(address)
+
+    async def story() -> None:
+        url = Secret(one_db.server.url(name))
+        async with SqlSchema(url=url, stream="shop", service="shop") as schema:
+            await schema.prepare()
+
+    monkeypatch.setattr(login, "is_missing", created_meanwhile)
+    try:
+        asyncio.run(story())
+    finally:
+        one_db.server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

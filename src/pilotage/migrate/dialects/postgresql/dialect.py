@@ -79,10 +79,10 @@ class PostgreSQL(Dialect):
         """Whether the database is there: it can be connected to, or the server lists it."""
         try:
             session = await PostgresSession.open(self._address)
-        except psycopg.Error as error:
+        except psycopg.Error:
             if await login.is_missing(self._address):
                 return False
-            raise await login.explain(error, self._address) from login.cause(error)
+            session = await self.connect()  # another deployer may have created it since
         except StatementError as error:
             raise DatabaseUnavailable(str(error), where=self.where) from error
         await session.close()
