@@ -99,7 +99,7 @@ def test_command_that_is_not_there(image: Image) -> None:
 def test_python_leaves_no_ignored_signal_behind(image: Image) -> None:
     out, _ = image.run("entrypoint", "--", "cat", "/proc/self/status")
     ignored = next(line for line in out.splitlines() if line.startswith("SigIgn"))
-    assert int(ignored.split()[1], 16) == 0
+    assert int(ignored.split()[1], 16) & 0x7FFFFFFF == 0  # 32 and up are the C library's own
 
 
 def test_explain(image: Image) -> None:
