@@ -80,6 +80,9 @@ class Rule:
     """One hazard: how to find it, and why it is one.
 
     ``id`` is what ``allow=`` names; ``numbers`` are its places in ``docs/reference/hazards.md``.
+    ``mechanical``: its rewrites leave nothing for a person to decide (no placeholder, no new name that
+    code must learn), so ``--fix`` may write them: what stands there in the section of the finding goes
+    in place of the statement, and every other section to the end of the file's own.
     """
 
     id: str
@@ -89,3 +92,4 @@ class Rule:
     halves: frozenset[Half]
     why: str
     check: Check
+    mechanical: bool = False

@@ -43,4 +43,5 @@ RULE = Rule(
     why="A constant or stable default is kept once in the catalogue; any other must be written into "
     "each row.",
     check=check,
+    mechanical=True,
 )

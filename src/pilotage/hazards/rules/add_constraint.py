@@ -36,4 +36,5 @@ RULE = Rule(
     halves=BOTH,
     why="Everybody who writes the table waits until all of it was read.",
     check=check,
+    mechanical=True,
 )

@@ -33,4 +33,5 @@ RULE = Rule(
     why="It locks every row until it ends, and rows that old code writes afterwards are missed: a "
     "backfill runs in batches, and again before contract.",
     check=check,
+    mechanical=True,
 )

@@ -30,4 +30,5 @@ RULE = Rule(
     why="The locks of the schema change are held while rows change; a backfill runs in batches, and "
     "again before contract.",
     check=check,
+    mechanical=True,
 )

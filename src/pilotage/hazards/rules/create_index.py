@@ -26,4 +26,5 @@ RULE = Rule(
     halves=BOTH,
     why="CREATE INDEX takes a SHARE lock for as long as it reads the table.",
     check=check,
+    mechanical=True,
 )

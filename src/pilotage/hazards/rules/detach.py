@@ -27,4 +27,5 @@ RULE = Rule(
     halves=EXPAND,
     why="For code that reads the parent the rows are gone.",
     check=check,
+    mechanical=True,
 )

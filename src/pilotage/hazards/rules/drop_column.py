@@ -36,4 +36,5 @@ RULE = Rule(
     why="Releases from before the change name the column in their queries until the last of them is "
     "gone, and its data is gone for good.",
     check=check,
+    mechanical=True,
 )

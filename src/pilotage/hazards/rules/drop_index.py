@@ -26,4 +26,5 @@ RULE = Rule(
     halves=BOTH,
     why="It takes ACCESS EXCLUSIVE, and queues behind and before every query.",
     check=check,
+    mechanical=True,
 )

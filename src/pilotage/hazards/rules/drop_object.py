@@ -55,6 +55,7 @@ def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
         why="Older releases, and triggers or views that serve them, may use it until the last of "
         "them is gone.",
         check=check,
+        mechanical=True,
     )
 
 

@@ -27,4 +27,5 @@ RULE = Rule(
     halves=EXPAND,
     why="Every query of older releases that names the table fails, and its rows are gone for good.",
     check=check,
+    mechanical=True,
 )

@@ -28,4 +28,5 @@ RULE = Rule(
     halves=EXPAND,
     why="A query that worked fails, or finds fewer rows.",
     check=check,
+    mechanical=True,
 )

@@ -27,4 +27,5 @@ RULE = Rule(
     why="The rows are gone for good, also those that running code wrote a moment ago, and the lock "
     "stops everybody.",
     check=check,
+    mechanical=True,
 )

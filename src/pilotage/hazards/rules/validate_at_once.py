@@ -40,4 +40,5 @@ RULE = Rule(
     why="ADD CONSTRAINT takes a strong lock for a moment and VALIDATE a weak one for long; in one "
     "transaction the strong one is held for long.",
     check=check,
+    mechanical=True,
 )
