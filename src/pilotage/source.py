@@ -173,13 +173,7 @@ class GitSource:
         if kind.strip() != "tree":
             await self._must("rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
             return None
-        entries = [
-            entry.partition("\t")
-            for entry in (await self._must("ls-tree", "--full-tree", "-z", tree)).split("\0")
-        ]
-        return await self._blobs(
-            {name: about.split()[2] for about, _, name in entries if " blob " in about}
-        )
+        return await self._blobs(await self._tree(tree))
 
     async def matching(self, sha: str | None, matches: Callable[[str], bool]) -> dict[str, bytes]:
         """The files of a commit whose path (relative to `root`) matches, by path. Nothing is written.
@@ -200,15 +194,14 @@ class GitSource:
             there = ((path, self.root / path) for path in paths)
             return {path: file.read_bytes() for path, file in there if file.is_file()}
         tree = f"{sha}:{posixpath.normpath(prefix)}" if prefix else sha
-        listed = await self._must("ls-tree", "-r", "--full-tree", "-z", tree)
-        entries = [entry.partition("\t") for entry in listed.split("\0")]
-        return await self._blobs(
-            {
-                path: about.split()[2]
-                for about, _, path in entries
-                if " blob " in about and matches(path)
-            }
-        )
+        blobs = await self._tree("-r", tree)
+        return await self._blobs({path: blob for path, blob in blobs.items() if matches(path)})
+
+    async def _tree(self, *arguments: str) -> dict[str, str]:
+        """The blobs that ``git ls-tree`` lists: by path, their ids."""
+        listed = await self._must("ls-tree", "--full-tree", "-z", *arguments)
+        entries = (entry.partition("\t") for entry in listed.split("\0"))
+        return {path: about.split()[2] for about, _, path in entries if " blob " in about}
 
     async def _blobs(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
         """What blobs hold: by name, as they are given."""
