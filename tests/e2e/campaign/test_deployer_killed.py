@@ -34,25 +34,24 @@ def settled(texts: Service, release: str, *columns: int) -> None:
 def killed_at_each_event(
     texts: Service,
     clients: Load,
-    verb: tuple[str, ...],
+    verb: Callable[[], tuple[str, ...]],
     part: int,
     *,
     prepare: Callable[[], object],
     check: Callable[[], None],
     closed: bool = False,
 ) -> int:
-    """Kill ``verb`` after each event, every ``PARTS``-th of them here; how often that was.
+    """Kill ``verb``, as it is named each time, after each event, every ``PARTS``-th of them here.
+
+    Returns how often that was.
 
     ``closed``: until it is run again, the edge may answer with its page.
     """
-    rounds, event, name = 0, part, verb
+    rounds, event = 0, part
     while True:
         prepare()
-        if name == (
-            "rollback",
-        ):  # by name: one that had ended when it was killed is not done twice
-            verb = ("rollback", texts.releases[-2])
-        ran = texts.run(*verb, "--json", at=f":{event}")
+        words = verb()
+        ran = texts.run(*words, "--json", at=f":{event}")
         if ran.status == 0:  # it has fewer events than that
             assert len(ran.events) <= event, ran.out
             check()
@@ -61,7 +60,7 @@ def killed_at_each_event(
         failed = [what for what in clients.settle(30) if not (closed and "status 503" in what)]
         assert failed == [], f"after {ran.out.splitlines()[-1]}"
         texts.done("lock", "release", "--yes")
-        texts.done(*verb, "--json")
+        texts.done(*words, "--json")
         check()
         assert clients.settle(30) == [], f"after {ran.out.splitlines()[-1]}"
         rounds += 1
@@ -86,7 +85,7 @@ def test_deploy(texts: Service, part: int) -> None:
 
     with load(texts.port) as clients:
         rounds = killed_at_each_event(
-            texts, clients, ("deploy",), part, prepare=texts.commit, check=check
+            texts, clients, lambda: ("deploy",), part, prepare=texts.commit, check=check
         )
     assert rounds > 5
     all_stored(texts, clients)
@@ -102,9 +101,12 @@ def test_rollback(texts: Service, part: int) -> None:
         settled(texts, texts.releases[-2], texts.number - 1, texts.number)
         texts.done("deploy", "--json")
 
+    def verb() -> tuple[str, ...]:
+        """By name: a rollback that had ended when it was killed is not to go one further back."""
+        return ("rollback", texts.releases[-2])
+
     with load(texts.port) as clients:
-        name = ("rollback",)
-        rounds = killed_at_each_event(texts, clients, name, part, prepare=prepare, check=check)
+        rounds = killed_at_each_event(texts, clients, verb, part, prepare=prepare, check=check)
     assert rounds > 3
     all_stored(texts, clients)
 
@@ -119,8 +121,9 @@ def test_contract(texts: Service, part: int) -> None:
         settled(texts, texts.releases[-1], texts.number)
 
     with load(texts.port) as clients:
-        name = ("contract",)
-        rounds = killed_at_each_event(texts, clients, name, part, prepare=prepare, check=check)
+        rounds = killed_at_each_event(
+            texts, clients, lambda: ("contract",), part, prepare=prepare, check=check
+        )
     assert rounds > 0
     all_stored(texts, clients)
 
@@ -134,7 +137,7 @@ def test_deploy_with_downtime(texts: Service, part: int) -> None:
         rounds = killed_at_each_event(
             texts,
             clients,
-            ("deploy", "--downtime"),
+            lambda: ("deploy", "--downtime"),
             part,
             prepare=texts.commit,
             check=check,
