@@ -303,16 +303,7 @@ def start_gate(world: World, instance: Instance, release: Release) -> Gate:
     """The start gate: register first, read what is announced second, and refuse what would not fit."""
 
     async def gate() -> None:
-        announced = await world.schema.register(
-            Registration(
-                instance=instance.id,
-                service=instance.service,
-                host=instance.host,
-                release=release.id,
-                ships=release.ships,
-                kind=instance.kind,
-            )
-        )
+        announced = await world.schema.register(Registration.of(instance, release))
         try:
             judge(release, announced, kind=instance.kind)
         except Misfit:

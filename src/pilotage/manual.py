@@ -29,9 +29,10 @@ from pilotage.plan.halves import (
     pending_expands,
     untouched,
 )
+from pilotage.plan.playing import run_by
 from pilotage.plan.rule import blocked, expand_first, older_first, required_first, walk
 from pilotage.run import Run, StepError, require_fit
-from pilotage.steps import ApplyHalf, Backfill, Contract, Step
+from pilotage.steps import ApplyHalf, Backfill, Step
 from pilotage.store import Claim, hold
 
 
@@ -82,8 +83,7 @@ async def apply_pending(
     """
     async with manual_run(world, goal, claim, emit) as (run, observed):
         pending = pending_expands(observed, goal)
-        begun = tuple(ref for step in pending.steps for ref in _refs(step))
-        refusals = pending.refusals or required_first(observed, begun, goal.files)
+        refusals = pending.refusals or required_first(observed, run_by(pending.steps), goal.files)
         if refusals:
             raise refusals[0]
         refs = contracts_due(observed, goal) if contracts and not observed.schema.fresh else ()
@@ -94,16 +94,6 @@ async def apply_pending(
             raise Misfit(broken[0], state="nothing was touched", next="see `pilotage status`")
         await carry_out(run, steps)
     return steps
-
-
-def _refs(step: Step) -> tuple[HalfRef, ...]:
-    """The halves that a step applies."""
-    match step:
-        case ApplyHalf(ref=ref):
-            return (ref,)
-        case Contract(refs=refs):
-            return refs
-    return ()
 
 
 async def mark(

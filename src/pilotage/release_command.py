@@ -137,16 +137,7 @@ def instance_of(release: Release, command: Command) -> Instance:
 
 async def _register(world: World, instance: Instance, release: Release) -> None:
     """Announce it, so that no contract half overlooks it; it makes the schema fit, so nothing is judged."""
-    await world.schema.register(
-        Registration(
-            instance=instance.id,
-            service=instance.service,
-            host=instance.host,
-            release=release.id,
-            ships=release.ships,
-            kind=instance.kind,
-        )
-    )
+    await world.schema.register(Registration.of(instance, release))
 
 
 def _nobody_elsewhere(observed: Observed, instance: Instance) -> None:

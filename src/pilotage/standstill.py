@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pilotage.model import HalfRef, Kind, Observed
+from pilotage.model import Kind, Observed
 from pilotage.plan import Plan
-from pilotage.steps import ApplyHalf, Contract
+from pilotage.plan.playing import run_by
 
 
 def stands(observed: Observed, plan: Plan) -> str:
@@ -15,13 +15,7 @@ def stands(observed: Observed, plan: Plan) -> str:
 
 def _halves(observed: Observed, plan: Plan) -> str:
     """Which halves of the plan are applied, begun, and not begun."""
-    refs: list[HalfRef] = []
-    for step in plan.steps:
-        match step:
-            case ApplyHalf(ref=ref):
-                refs.append(ref)
-            case Contract(refs=several):
-                refs += several
+    refs = run_by(plan.steps)
     applied = [str(ref) for ref in refs if observed.schema.applied.has(ref)]
     rest = [ref for ref in refs if str(ref) not in applied]
     begun = [str(ref) for ref in rest if observed.schema.row(ref)]

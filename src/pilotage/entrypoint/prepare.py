@@ -17,14 +17,15 @@ from pilotage.events import Emit
 from pilotage.manual import carry_out, manual_run
 from pilotage.migrate.migration import Migrations
 from pilotage.migrate.runner import SqlSchema
-from pilotage.model import DeployState, HalfRef, Observed, Release, version_key
+from pilotage.model import DeployState, Observed, Release, version_key
 from pilotage.observe import World
 from pilotage.plan import Goal, Layout, Policy
 from pilotage.plan.halves import pending_expands
+from pilotage.plan.playing import run_by
 from pilotage.plan.rule import misfits, required_first
 from pilotage.proxy.memory import MemoryProxy
 from pilotage.run import Run
-from pilotage.steps import ApplyHalf, Contract, Step
+from pilotage.steps import Step
 from pilotage.store import Claim, Store
 from pilotage.targets.memory import MemoryTarget
 from pilotage.wiring.goals import check_files
@@ -64,25 +65,15 @@ async def prepare(
 
 def _steps(observed: Observed, goal: Goal) -> tuple[Step, ...]:
     pending = pending_expands(observed, goal)
-    begun = tuple(ref for step in pending.steps for ref in _refs(step))
     refusals = (
         *pending.refusals,
-        *required_first(observed, begun, goal.files),
+        *required_first(observed, run_by(pending.steps), goal.files),
         *misfits(observed, goal.release, pending.steps),
         *_shut(observed, goal.release),
     )
     if refusals:
         raise refusals[0]
     return pending.steps
-
-
-def _refs(step: Step) -> tuple[HalfRef, ...]:
-    match step:
-        case ApplyHalf(ref=ref):
-            return (ref,)
-        case Contract(refs=refs):
-            return refs
-    return ()
 
 
 def _shut(observed: Observed, release: Release) -> tuple[Refused, ...]:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Self
 
-from pilotage.model.parts import WITNESSES, Kind, session_name, session_release
+from pilotage.model.parts import (
+    WITNESSES,
+    Instance,
+    Kind,
+    Release,
+    session_name,
+    session_release,
+)
 from pilotage.model.rule import Applied, Half, HalfRef, Ships
 
 FOUND = "found"
@@ -54,6 +62,18 @@ class Registration:
     ships: Ships | None
     kind: Kind = Kind.WORKER
     registered_at: float | None = None
+
+    @classmethod
+    def of(cls, instance: Instance, release: Release) -> Self:
+        """What an instance of a release says of itself."""
+        return cls(
+            instance=instance.id,
+            service=instance.service,
+            host=instance.host,
+            release=release.id,
+            ships=release.ships,
+            kind=instance.kind,
+        )
 
 
 @dataclass(frozen=True, slots=True)

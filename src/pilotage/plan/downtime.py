@@ -8,10 +8,9 @@ instances are missing, and what a running release would meet on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pilotage import page
-from pilotage.errors import Refused
 from pilotage.model import (
     Closure,
     Endpoint,
@@ -25,15 +24,22 @@ from pilotage.model import (
 )
 from pilotage.plan.framework import at_standstill
 from pilotage.plan.goal import Goal
-from pilotage.plan.halves import contract_step, held_refs, in_band, pending_expands
+from pilotage.plan.halves import (
+    Halves,
+    contract_step,
+    held_refs,
+    in_band,
+    pending_expands,
+    required_of,
+)
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
     closed_edges,
     expand_first,
-    join_refs,
     misfits,
     point_of_no_return,
+    stays_held,
     strangers,
 )
 from pilotage.plan.running import hosts_of, of_kind, own_instances, reconcile
@@ -48,7 +54,6 @@ from pilotage.steps import (
     Drain,
     EnsureProxy,
     Fetch,
-    RunFramework,
     Step,
     Stop,
 )
@@ -169,39 +174,20 @@ def _closing(observed: Observed, after: Observed, hosts: tuple[str, ...]) -> tup
 # ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AllHalves:
-    """Expand halves, backfills and contract halves in file order; what is held, and what forbids it."""
-
-    steps: tuple[Step, ...] = ()
-    held: tuple[HalfRef, ...] = ()
-    notes: tuple[str, ...] = ()
-    refusals: tuple[Refused, ...] = ()
-
-    @property
-    def expands(self) -> bool:
-        """Whether anything is added."""
-        changes = (ApplyHalf, Adopt, Backfill, RunFramework)
-        return any(isinstance(step, changes) for step in self.steps)
-
-
-def all_halves(observed: Observed, after: Observed, goal: Goal, spec: Spec) -> AllHalves:
+def all_halves(observed: Observed, after: Observed, goal: Goal, spec: Spec) -> Halves:
     """Everything that is pending, in file order, as on a database that nobody uses.
 
     A contract half is applied when, with everything stopped, its proof will hold. Under `contract:
     manual` only those are that the release itself requires, with the older ones before them.
     """
     if goal.migrations.framework:
-        halves = at_standstill(observed, after, goal, spec)
-        return AllHalves(halves.steps, halves.held, halves.notes, halves.refusals)
+        return at_standstill(observed, after, goal, spec)
     pending = pending_expands(observed, goal)
     if observed.schema.fresh:
-        return AllHalves(pending.steps, refusals=pending.refusals)
+        return pending
     held = _shipped(observed, goal, spec)
     ready = in_band(held, goal.files)
-    needed = goal.release.ships.requires if goal.release.ships else frozenset()
-    last = max((ref for ref in ready if ref in needed), default=None)
-    required = tuple(ref for ref in ready if last and not last < ref)
+    required = required_of(ready, goal.release.ships or Ships())
     due = required if goal.policy.contract == "manual" else ready
     due = tuple(ref for ref in due if not _without_expand(observed, pending.steps, ref, goal))
     notes: tuple[str, ...] = ()
@@ -211,10 +197,9 @@ def all_halves(observed: Observed, after: Observed, goal: Goal, spec: Spec) -> A
         if proof.blockers and required:
             refusals.append(blocked(proof, required))
         if proof.blockers:
-            why = "; ".join(proof.blockers)
-            notes, due = (f"{join_refs(due)} stays held: {why}",), ()
+            notes, due = (stays_held(due, proof),), ()
     steps = _in_order(pending.steps, due, frozenset(required), goal)
-    return AllHalves(steps, tuple(r for r in held if r not in due), notes, tuple(refusals))
+    return Halves(steps, tuple(r for r in held if r not in due), notes, tuple(refusals))
 
 
 def _shipped(observed: Observed, goal: Goal, spec: Spec) -> tuple[HalfRef, ...]:

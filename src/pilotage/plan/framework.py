@@ -22,6 +22,7 @@ from pilotage.plan.rule import (
     join_refs,
     name_of,
     older_first,
+    stays_held,
 )
 from pilotage.proof import Proof, prove
 from pilotage.steps import RunFramework, Step
@@ -70,7 +71,7 @@ def at_standstill(observed: Observed, after: Observed, goal: Goal, spec: Spec) -
         return Halves(held=contracts, refusals=(blocked(proof, tuple(needed)),))
     notes: tuple[str, ...] = ()
     if proof.blockers:
-        notes, due = (f"{join_refs(due)} stays held: {'; '.join(proof.blockers)}",), ()
+        notes, due = (stays_held(due, proof),), ()
     run = tuple(ref for ref in todo if ref.half is Half.EXPAND or ref in due)
     steps = _in_runs(run, files, framework, fresh=False)
     if framework.always and not steps and _is_new(goal, spec):
@@ -138,8 +139,7 @@ def _held(observed: Observed, goal: Goal, spec: Spec, needed: frozenset[HalfRef]
         return Halves(held=held)
     proof = prove(observed, offered, consumers=goal.policy.consumers)
     if proof.blockers:
-        why = "; ".join(proof.blockers)
-        return Halves(held=held, notes=(f"{join_refs(offered)} stays held: {why}",))
+        return Halves(held=held, notes=(stays_held(offered, proof),))
     step = contract_step(offered, goal.files, optional=True)
     return Halves((step,), held=tuple(ref for ref in held if ref not in offered))
 

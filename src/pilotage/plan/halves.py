@@ -12,13 +12,13 @@ from pilotage.plan.goal import Goal
 from pilotage.plan.rule import (
     blocked,
     contract_it_first,
-    join_refs,
     name_of,
     run_it_first,
     squash_too_early,
+    stays_held,
 )
 from pilotage.proof import prove
-from pilotage.steps import Adopt, ApplyHalf, Backfill, Contract, Soak, Step
+from pilotage.steps import Adopt, ApplyHalf, Backfill, Contract, RunFramework, Soak, Step
 
 
 def held_refs(observed: Observed, ships: Ships | None) -> tuple[HalfRef, ...]:
@@ -65,6 +65,12 @@ class Halves:
     notes: tuple[str, ...] = ()
     refusals: tuple[Refused, ...] = ()
 
+    @property
+    def expands(self) -> bool:
+        """Whether anything is added."""
+        changes = (ApplyHalf, Adopt, Backfill, RunFramework)
+        return any(isinstance(step, changes) for step in self.steps)
+
 
 def contracts_before(observed: Observed, goal: Goal, spec: Spec) -> Halves:
     """What the release that serves now left held, to be applied before anything else.
@@ -79,8 +85,7 @@ def contracts_before(observed: Observed, goal: Goal, spec: Spec) -> Halves:
     held = held_refs(observed, origin.ships)
     ready = tuple(r for r in in_band(held, goal.files) if ships.ships_contract(r.version))
     due = goal.policy.contract != "manual" and origin.id != goal.release.id
-    last = max((ref for ref in ready if ref in ships.requires), default=None)
-    required = tuple(ref for ref in ready if last and not last < ref)  # none overtakes an older one
+    required = required_of(ready, ships)
     offered = tuple(ref for ref in ready if ref not in required) if due else ()
     if required and goal.policy.contract == "manual":
         return Halves(held=held, refusals=(contract_it_first(required),))
@@ -90,13 +95,18 @@ def contracts_before(observed: Observed, goal: Goal, spec: Spec) -> Halves:
     if proof.blockers and required:
         return Halves(held=held, refusals=(blocked(proof, required),))
     if proof.blockers:
-        why = "; ".join(proof.blockers)
-        return Halves(held=held, notes=(f"{join_refs(offered)} stays held: {why}",))
+        return Halves(held=held, notes=(stays_held(offered, proof),))
     steps = (
         *((contract_step(required, goal.files, optional=False),) if required else ()),
         *((contract_step(offered, goal.files, optional=True),) if offered else ()),
     )
     return Halves(steps, held=tuple(r for r in held if r not in required + offered))
+
+
+def required_of(ready: tuple[HalfRef, ...], ships: Ships) -> tuple[HalfRef, ...]:
+    """Those that a release requires, with the older ones before them: none overtakes an older one."""
+    last = max((ref for ref in ready if ref in ships.requires), default=None)
+    return tuple(ref for ref in ready if last and not last < ref)
 
 
 def pending_expands(observed: Observed, goal: Goal) -> Halves:

@@ -7,6 +7,7 @@ begin with it are among those that a release ships.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pilotage.model import Applied, Half, HalfRef, Ships, expand
@@ -51,10 +52,20 @@ class Playing:
 def halves_of(step: Step) -> tuple[HalfRef, ...]:
     """The halves that are applied after a step."""
     match step:
-        case ApplyHalf(ref=ref):
-            return (ref,)
         case Adopt(version=version):
             return (expand(version),)
-        case Contract(refs=refs) | RunFramework(refs=refs):
+        case RunFramework(refs=refs):
             return refs
-    return ()
+    return run_by((step,))
+
+
+def run_by(steps: Iterable[Step]) -> tuple[HalfRef, ...]:
+    """The halves whose SQL steps run, in their order: not a squash that is only recorded."""
+    refs: list[HalfRef] = []
+    for step in steps:
+        match step:
+            case ApplyHalf(ref=ref):
+                refs.append(ref)
+            case Contract(refs=several):
+                refs += several
+    return tuple(refs)

@@ -84,6 +84,11 @@ def run_it_first(migration: Migration) -> Refused:
     )
 
 
+def stays_held(refs: tuple[HalfRef, ...], proof: Proof) -> str:
+    """The note on contract halves that a plan leaves out, because their proof is lacking."""
+    return f"{join_refs(refs)} stays held: {'; '.join(proof.blockers)}"
+
+
 def contract_it_first(refs: tuple[HalfRef, ...]) -> Refused:
     """The refusal of a release that requires a contract half which only a person may run."""
     return Refused(
