@@ -57,7 +57,7 @@ class BareLoop(Tool):
 
 
 class Pilotage(Tool):
-    """``pilotage migrate apply``."""
+    """``pilotage migrate apply``; without the schema dump that it makes by default, as dbmate's."""
 
     name = "pilotage migrate apply"
 
@@ -77,7 +77,7 @@ class Pilotage(Tool):
             (migrations / f"{version}_change.sql").write_text(text)
 
     def argv(self, folder: Path, url: str) -> list[str]:
-        return [str(program("pilotage")), "migrate", "apply", "--quiet"]
+        return [str(program("pilotage")), "migrate", "apply", "--no-dump-schema", "--quiet"]
 
 
 class Dbmate(Tool):

@@ -44,6 +44,18 @@ def test_it_is_written_loaded_and_compared(shop: Shop):
         other.postgres.execute(f"DROP DATABASE {other.url.rpartition('/')[2]} WITH (FORCE)")
 
 
+def test_it_is_left_alone_where_nothing_is_to_be_dumped(shop: Shop):
+    shop.configure("migrations:\n  schema: db/schema.sql\n")
+    shop.write("1_create.sql", CREATE)
+    shop.migrate("apply")
+    path = shop.root / "db" / "schema.sql"
+    before = path.read_text()
+    shop.write("2_rename.sql", RENAME)
+    shop.migrate("apply", "--no-dump-schema")
+    assert path.read_text() == before
+    assert "it was not recorded after its last change" in shop.migrate("verify").out
+
+
 def test_a_baseline_stands_for_all_before_it(shop: Shop):
     shop.write("0001_create.sql", CREATE)
     shop.write("0002_rename.sql", RENAME)

@@ -37,8 +37,10 @@ Story = Callable[[Project, SqlSchema, Emit], Awaitable[Done]]
 """One verb on an open project, whose database is there to be worked on."""
 
 
-def act(settings: Settings, verb: str, story: Story) -> None:
+def act(settings: Settings, verb: str, story: Story, *, dump: bool = True) -> None:
     """Run a verb that changes the schema or its records, show it, and print its result.
+
+    ``dump``: record the schema afterwards, and bring the schema file up to date.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def act(settings: Settings, verb: str, story: Story) -> None:
     began = time.monotonic()
     try:
         with renderer(settings) as show:
-            done = run(_tell(settings, show, story))
+            done = run(_tell(settings, show, story, dump=dump))
     except PilotageError as error:
         if settings.as_json:
             outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
@@ -60,7 +62,7 @@ def act(settings: Settings, verb: str, story: Story) -> None:
         click.echo(f"{text.good('✓')} {done.summary}")
 
 
-async def _tell(settings: Settings, emit: Emit, story: Story) -> Done:
+async def _tell(settings: Settings, emit: Emit, story: Story, *, dump: bool) -> Done:
     async with opened(settings, emit, use=Use.LOOK, deploying=True) as project:
         schema = database(project)
 
@@ -71,7 +73,7 @@ async def _tell(settings: Settings, emit: Emit, story: Story) -> Done:
             return state, "see `pilotage migrate status`; the same command goes on"
 
         done = await told(story(project, schema, emit), left)
-        if done.halves and project.config.migrations is not None:
+        if dump and done.halves and project.config.migrations is not None:
             await schema_file.write(project.config.migrations.schema, schema, emit)
         return done
 

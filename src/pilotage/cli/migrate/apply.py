@@ -11,10 +11,17 @@ from pilotage.cli.options import Settings, common, deploying, json_option
 @click.option(
     "--contract", "contracts", is_flag=True, help="Contract halves too, each with its proof."
 )
+@click.option(
+    "--no-dump-schema",
+    is_flag=True,
+    help="Do not record the schema afterwards: `migrate verify` has nothing to compare with.",
+)
 @deploying
 @json_option
 @common
-def command(settings: Settings, *, contracts: bool, lock_wait: float, reason: str) -> None:
+def command(
+    settings: Settings, *, contracts: bool, no_dump_schema: bool, lock_wait: float, reason: str
+) -> None:
     """Apply every pending expand half of the worktree, with its backfill.
 
     For a database of your own, or of CI: a database that is missing is created, loaded with the
@@ -45,4 +52,4 @@ def command(settings: Settings, *, contracts: bool, lock_wait: float, reason: st
             return Done((), "nothing is pending")
         return Done(halves, f"applied {plural(len(halves), 'half')}")
 
-    act(settings, "apply", story)
+    act(settings, "apply", story, dump=not no_dump_schema)

@@ -23,7 +23,7 @@ from pilotage.migrate.sql.postgresql.tables import (
 Reader = Callable[[Any, str], Iterator[c.Change]]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def changes(statement: str) -> tuple[c.Change, ...]:
     """What one statement does; `Opaque` where that cannot be read from it."""
     node = parser.tree(statement)

@@ -34,7 +34,7 @@ _KINDS = {
 }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def parse(text: str) -> Any:
     """The parse tree (a ``ParseResult``) of a text; kept, because several readers ask for the same one.
 
@@ -91,6 +91,7 @@ def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
     return SqlError(error.message, line=line_of(text, position), next=hint)
 
 
+@lru_cache(maxsize=16384)
 def split(text: str) -> tuple[Statement, ...]:
     """The statements of a text; raises `SqlError` at the place that the parser names."""
     to_char = characters(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import postgast
@@ -57,9 +57,18 @@ def expression(node: Any) -> str:
 
 def type_name(node: Any) -> str:
     """A ``TypeName`` as SQL, e.g. ``numeric(10, 2)``, without ``pg_catalog``."""
+    plain = pb.TypeName()
+    plain.CopyFrom(node)
+    plain.location = 0
+    return _type_name(plain.SerializeToString())
+
+
+@lru_cache(maxsize=1024)
+def _type_name(message: bytes) -> str:
+    """The same of a serialized node: files name few types, and name them often."""
     cast = pb.Node()
     cast.type_cast.arg.a_const.isnull = True
-    cast.type_cast.type_name.CopyFrom(node)
+    cast.type_cast.type_name.MergeFromString(message)
     return expression(cast).removeprefix("NULL::").removeprefix("pg_catalog.")
 
 
