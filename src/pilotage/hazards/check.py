@@ -10,8 +10,8 @@ from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.order import OUT_OF_ORDER
 from pilotage.hazards.rewrites import rewriter
-from pilotage.hazards.rule import Context, Hazard, Rule
-from pilotage.hazards.rules import RULES
+from pilotage.hazards.rule import Context, HalfContext, Hazard, Rule
+from pilotage.hazards.rules import RULES, rules_for
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql import Change, Statement, grammar, located
 from pilotage.migrate.sql.token import column_of, line_of
@@ -29,9 +29,10 @@ def check(
 ) -> tuple[Finding, ...]:
     """The hazards of one migration, in the order of the file, but for those that it allows.
 
-    ``known`` is the schema before it as earlier files define it; rules that need a column's type say
-    less without it. It is brought up to date with the migration. A squash has no hazards: it runs on
-    an empty database, and everywhere else it is only recorded. ``only``: judge these halves alone.
+    ``known`` is the schema before it; rules that need a column's type say less without it. It is brought
+    up to date with the migration. A squash has no hazards: it runs on an empty database, and everywhere
+    else it is only recorded. ``only``: judge these halves alone; a ``known`` that is complete has the
+    others already.
 
     Raises
     ------
@@ -39,6 +40,7 @@ def check(
         Its SQL cannot be read.
     """
     known = Catalogue() if known is None else known
+    complete = known.complete
     made = Catalogue()
     findings: list[Finding] = []
     for half in Half:
@@ -46,24 +48,36 @@ def check(
         if section is None:
             continue
         judged = only is None or HalfRef(migration.version, half) in only
-        rules = RULES if judged and not migration.replaces else ()
+        if not judged and complete:
+            continue
         with located(migration.path, section.line):
             if judged:
                 findings += _unknown_allows(migration, half, section)
             findings += _check_half(
-                migration, half, section, dialect=dialect, known=known, made=made, rules=rules
+                migration,
+                half,
+                section,
+                dialect=dialect,
+                known=known,
+                made=made,
+                judged=judged and not migration.replaces,
             )
     return tuple(findings)
 
 
 def check_all(
-    migrations: Iterable[Migration], *, dialect: str, only: Container[HalfRef] | None = None
+    migrations: Iterable[Migration],
+    *,
+    dialect: str,
+    known: Catalogue | None = None,
+    only: Container[HalfRef] | None = None,
 ) -> tuple[Finding, ...]:
     """The hazards of all migrations in their order, each judged with what those before it define.
 
-    ``only``: judge these halves alone (those that are pending, for example).
+    ``only``: judge these halves alone (those that are pending, for example). ``known``: what a database or
+    a dump says before them; see `check`.
     """
-    known = Catalogue()
+    known = Catalogue() if known is None else known
     return tuple(
         finding
         for migration in migrations
@@ -114,7 +128,7 @@ def _check_half(
     dialect: str,
     known: Catalogue,
     made: Catalogue,
-    rules: Iterable[Rule],
+    judged: bool,
 ) -> Iterator[Finding]:
     reader = grammar(dialect)
     pairs: list[tuple[Statement, Change]] = [
@@ -122,27 +136,26 @@ def _check_half(
         for statement in reader.split(section.text)
         for change in reader.changes(statement.text)
     ]
-    changes = [change for _, change in pairs]
+    by_change, of_half = rules_for(reader.dialect, half) if judged else ({}, ())
     allowed = section.directives.allow
+    around = (migration, half, section, reader.dialect, known, made, rewriter(dialect), pairs)
     for index, (statement, change) in enumerate(pairs):
-        context = Context(
-            migration,
-            half,
-            section,
-            statement,
-            changes,
-            index,
-            known,
-            made,
-            rewriter(dialect),
-        )
-        for rule in rules:
-            if half in rule.halves and rule.id not in allowed:
-                for hazard in rule.check(change, context):
-                    yield _finding(rule.id, rule.class_, rule.severity, hazard, context)
+        rules = by_change.get(type(change), ())
+        if rules:
+            context = Context(*around, index)
+            begin = statement.start + change.offset
+            for rule in rules:
+                if rule.id not in allowed:
+                    for hazard in rule.check(change, context):
+                        yield _finding(rule, hazard, begin, context)
         known.apply(change)
         if not _may_be_there(change):
             made.apply(change)
+    whole = HalfContext(*around)
+    for rule in of_half:
+        if rule.check_half and rule.id not in allowed:
+            for hazard in rule.check_half(whole):
+                yield _finding(rule, hazard, 0, whole)
 
 
 def _may_be_there(change: Change) -> bool:
@@ -150,18 +163,16 @@ def _may_be_there(change: Change) -> bool:
     return bool(getattr(change, "if_not_exists", False) or getattr(change, "replace", False))
 
 
-def _finding(
-    rule: str, class_: Class, severity: Severity, hazard: Hazard, context: Context
-) -> Finding:
-    section, statement = context.section, context.statement
-    begin = statement.start + context.changes[context.index].offset
+def _finding(rule: Rule, hazard: Hazard, begin: int, context: HalfContext) -> Finding:
+    section = context.section
+    place = begin if hazard.at is None else hazard.at
     return Finding(
-        rule=rule,
-        class_=class_,
-        severity=severity,
+        rule=rule.id,
+        class_=rule.class_,
+        severity=rule.severity,
         file=context.migration.path,
-        line=section.line + line_of(section.text, begin) - 1,
-        column=column_of(section.text, begin),
+        line=section.line + line_of(section.text, place) - 1,
+        column=column_of(section.text, place),
         message=hazard.message,
         rewrite=hazard.rewrite,
         half=context.half,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.finding import Class, Severity
@@ -17,69 +17,137 @@ EXPAND = frozenset({Half.EXPAND})
 CONTRACT = frozenset({Half.CONTRACT})
 BOTH = EXPAND | CONTRACT
 
+POSTGRESQL = frozenset({"postgresql"})
+SQLITE = frozenset({"sqlite"})
+
+# The oldest version that its makers still maintain: what an unknown server is taken for.
+_MAINTAINED = {"postgresql": (14, 0)}
+
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """What a rule says of one change: a sentence or two, and the SQL to write instead."""
+    """What a rule says: a sentence or two, and the SQL to write instead.
+
+    ``at`` is the offset of the place in the section's text; None: where the change begins.
+    """
 
     message: str
     rewrite: str = ""
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """Everything around the change that a rule looks at.
+class HalfContext:
+    """One half of a migration, and the schema that it meets.
 
-    ``known`` is the schema as far as the migrations before this change say it; ``made`` is what this
-    file itself has made so far, which no running code knows. ``changes`` are all changes of the half
-    and ``index`` is the place of the change among them.
+    ``known`` is the schema before what is being looked at; ``made`` is what this file itself has made
+    so far, which no running code knows. ``pairs`` are the changes of the half with their statements.
+    A rule for a whole half is asked when the half has been gone through.
     """
 
     migration: Migration
     half: Half
     section: Section
-    statement: Statement
-    changes: Sequence[Change]
-    index: int
+    dialect: str
     known: Catalogue
     made: Catalogue
     rewriter: Rewriter
+    pairs: Sequence[tuple[Statement, Change]]
+
+    def is_new(self, table: Name) -> bool:
+        """Whether this file made the table."""
+        return self.made.has("table", table)
+
+    def is_empty(self, table: Name) -> bool:
+        """Whether the table is known to have no row."""
+        found = self.known.table(table)
+        return found is not None and found.size is not None and found.size.rows == 0
+
+    def is_idle(self, table: Name) -> bool:
+        """Whether locks on the table and work over its rows hurt nobody: it is new, or empty."""
+        return self.is_new(table) or self.is_empty(table)
+
+    def new_column(self, table: Name, column: str) -> bool:
+        """Whether this file made the column, or its table."""
+        return self.is_new(table) or self.made.column(table, column) is not None
+
+    def new_object(self, kind: str, name: Name, table: Name | None = None) -> bool:
+        """Whether this file made the object; one that belongs to a new table is new as well."""
+        return self.made.has(kind, name, table) or (table is not None and self.is_new(table))
+
+    def column(self, table: Name, column: str) -> Column | None:
+        """The column as far as it is known, or None."""
+        return self.known.column(table, column)
+
+    def type_of(self, table: Name, column: str) -> str:
+        """The type of a column; ``""`` where it is not known."""
+        found = self.known.column(table, column)
+        return found.type if found else ""
+
+    def server_before(self, version: tuple[int, int]) -> bool:
+        """Whether the server may be older than ``version``.
+
+        An unknown one is taken for the oldest that its makers still maintain.
+        """
+        server = self.known.server or _MAINTAINED.get(self.dialect)
+        return server is not None and server < version
+
+
+@dataclass(frozen=True, slots=True)
+class Context(HalfContext):
+    """One change, in its half: ``index`` is its place among ``pairs``."""
+
+    index: int
+
+    @property
+    def statement(self) -> Statement:
+        """The statement that does it."""
+        return self.pairs[self.index][0]
 
     @property
     def earlier(self) -> Sequence[Change]:
         """The changes of this half before this one."""
-        return self.changes[: self.index]
+        return [change for _, change in self.pairs[: self.index]]
 
     @property
     def later(self) -> Sequence[Change]:
         """The changes of this half after this one."""
-        return self.changes[self.index + 1 :]
-
-    def new_table(self, table: Name) -> bool:
-        """Whether this file made the table."""
-        return self.made.has("table", table)
-
-    def new_column(self, table: Name, column: str) -> bool:
-        """Whether this file made the column, or its table."""
-        return self.new_table(table) or self.made.column(table, column) is not None
-
-    def new_object(self, kind: str, name: Name, table: Name | None = None) -> bool:
-        """Whether this file made the object; one that belongs to a new table is new as well."""
-        return self.made.has(kind, name, table) or (table is not None and self.new_table(table))
-
-    def column(self, table: Name, column: str) -> Column | None:
-        """The column as the migrations so far define it, or None where they do not say."""
-        return self.known.column(table, column)
-
-
-Check = Callable[[Change, Context], Iterator[Hazard]]
+        return [change for _, change in self.pairs[self.index + 1 :]]
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A migration file and what its reader should know of it: a test, and a part of the documentation.
+
+    In ``sql`` a ``»`` stands before the place that is found. ``before`` are earlier migrations
+    (None: the ones that all examples of the dialect share). ``rows``, ``server`` and ``complete`` are what a
+    database has said: tables → number of rows, and the rest as in `Catalogue`.
+    """
+
+    sql: str
+    why: str = ""
+    before: str | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    server: tuple[int, int] | None = None
+    complete: bool = False
+    dialect: str = "postgresql"
+
+
+Check = Callable[[Change, Context], Iterator[Hazard]]
+CheckHalf = Callable[[HalfContext], Iterator[Hazard]]
+
+
+def _no_hazard(_change: Change, _context: Context) -> Iterator[Hazard]:
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One hazard: how to find it, and why it is one.
 
-    ``id`` is what ``allow=`` names; ``numbers`` are its places in ``docs/reference/hazards.md``.
+    ``id`` is what ``allow=`` names; ``numbers`` are its places in the catalogue of hazards. It is asked
+    with ``check`` about changes of the types in ``on`` (and of no subtype), and with ``check_half`` about
+    each half. ``dialects`` are those that it is for; None: all. ``bad`` and ``good`` are its test cases.
     ``mechanical``: its rewrites leave nothing for a person to decide (no placeholder, no new name that
     code must learn), so ``--fix`` may write them: what stands there in the section of the finding goes
     in place of the statement, and every other section to the end of the file's own.
@@ -91,5 +159,10 @@ class Rule:
     severity: Severity
     halves: frozenset[Half]
     why: str
-    check: Check
+    on: tuple[type[Change], ...] = ()
+    check: Check = _no_hazard
+    check_half: CheckHalf | None = None
+    dialects: frozenset[str] | None = None
     mechanical: bool = False
+    bad: tuple[Example, ...] = ()
+    good: tuple[Example, ...] = ()

@@ -76,15 +76,26 @@ def parse_migration(text: str | bytes, *, path: Path, dialect: str) -> Migration
     MigrationFileError
         The file is wrong; ``where`` is ``file:line``.
     """
+    migration = read_migration(text, path=path, dialect=dialect)
+    check_statements(migration, dialect=dialect)
+    return migration
+
+
+def read_migration(text: str | bytes, *, path: Path, dialect: str) -> Migration:
+    """`parse_migration` without a look at the statements, which may be such as could not run.
+
+    Raises
+    ------
+    MigrationFileError
+        The sections or directives are wrong, or the text breaks off.
+    """
     version, name = _version_and_name(path)
     with located(path, 1):
         if isinstance(text, bytes):
             text = _decode(text)
         text = text.removeprefix("\ufeff")
         sections = read_sections(text, grammar(dialect).tokens(text))
-    migration = Migration(version, name, path, **sections)  # type: ignore[arg-type]
-    check_statements(migration, dialect=dialect)
-    return migration
+    return Migration(version, name, path, **sections)  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pilotage.migrate.sql import Effect, changes, creates_index_concurrently, effects, grammar
@@ -16,6 +18,14 @@ def one(sql: str, dialect: str = "postgresql") -> c.Change:
 def name(text: str) -> c.Name:
     schema, _, last = text.rpartition(".")
     return c.Name(schema or None, last)
+
+
+def variable(setting: str, value: str | None, *, local: bool = False) -> c.SetVariable:
+    return c.SetVariable(what="SET", visible=False, name=setting, value=value, local=local)
+
+
+def rewrite(what: str, of: str | None, *, visible: bool = False, **more: Any) -> c.Rewrite:
+    return c.Rewrite(what=what, name=name(of) if of else None, visible=visible, **more)
 
 
 class TestPostgreSQL:
@@ -54,14 +64,28 @@ class TestPostgreSQL:
     @pytest.mark.parametrize(
         ("definition", "column"),
         [
-            ("a bigserial", c.Column("a", "bigserial", not_null=True, generated=True)),
+            (
+                "a bigserial",
+                c.Column("a", "bigserial", not_null=True, generated=True, source="serial"),
+            ),
             (
                 "a int GENERATED ALWAYS AS IDENTITY",
-                c.Column("a", "int", generated=True),
+                c.Column("a", "int", generated=True, source="identity"),
             ),
             ("a int PRIMARY KEY", c.Column("a", "int", not_null=True)),
             ("a text DEFAULT 'é''s'", c.Column("a", "text", default="'é''s'")),
-            ("a int GENERATED ALWAYS AS (b + 1) STORED", c.Column("a", "int", generated=True)),
+            (
+                "a int GENERATED ALWAYS AS (b + 1) STORED",
+                c.Column("a", "int", generated=True, source="stored"),
+            ),
+            (
+                "a int GENERATED ALWAYS AS (b + 1)",
+                c.Column("a", "int", generated=True, source="virtual"),
+            ),
+            (
+                "a uuid DEFAULT coalesce(f(), s.g(f()))",
+                c.Column("a", "uuid", default="COALESCE(f(), s.g(f()))", calls=("f", "g")),
+            ),
             ("a public.mood[]", c.Column("a", "public.mood[]")),
             ("a json", c.Column("a", "json")),
             ('"A b" "My Type"', c.Column("A b", '"My Type"')),
@@ -79,8 +103,14 @@ class TestPostgreSQL:
     @pytest.mark.parametrize(
         ("written", "constraint"),
         [
-            ("CONSTRAINT k CHECK (a > b)", c.Constraint("check", "k", ("a", "b"))),
-            ("CHECK (a > 0) NOT VALID", c.Constraint("check", None, ("a",), valid=False)),
+            (
+                "CONSTRAINT k CHECK (a > b)",
+                c.Constraint("check", "k", ("a", "b"), expression="a > b"),
+            ),
+            (
+                "CHECK (a > 0) NOT VALID",
+                c.Constraint("check", None, ("a",), valid=False, expression="a > 0"),
+            ),
             ("UNIQUE (a, b)", c.Constraint("unique", None, ("a", "b"))),
             (
                 "CONSTRAINT k UNIQUE USING INDEX i",
@@ -88,7 +118,14 @@ class TestPostgreSQL:
             ),
             (
                 "CONSTRAINT k FOREIGN KEY (a) REFERENCES s.u (b) NOT VALID",
-                c.Constraint("foreign key", "k", ("a",), valid=False, references=name("s.u")),
+                c.Constraint(
+                    "foreign key",
+                    "k",
+                    ("a",),
+                    valid=False,
+                    references=name("s.u"),
+                    referenced=("b",),
+                ),
             ),
             ("EXCLUDE USING gist (a WITH =)", c.Constraint("exclude")),
             ("CONSTRAINT k NOT NULL a", c.Constraint("not null", "k", ("a",))),
@@ -162,7 +199,7 @@ class TestPostgreSQL:
             ("TRUNCATE a", [c.Truncate(table=name("a"))]),
             (
                 "UPDATE a SET b = 1",
-                [c.ChangeRows(verb="UPDATE", table=name("a"), whole=True)],
+                [c.ChangeRows(verb="UPDATE", table=name("a"), whole=True, columns=("b",))],
             ),
             (
                 "DELETE FROM a USING b WHERE a.x = b.x",
@@ -183,7 +220,65 @@ class TestPostgreSQL:
             ("CALL p()", [c.Opaque(what="CALL")]),
             ("DROP OWNED BY r", [c.Opaque(what="DROP OWNED")]),
             ("COMMENT ON TABLE t IS 'x'", [c.Other(what="COMMENT", visible=False)]),
-            ("INSERT INTO t VALUES (1)", [c.Other(what="INSERT")]),
+            ("INSERT INTO t VALUES (1)", [c.InsertRows(what="INSERT", table=name("t"))]),
+            (
+                "INSERT INTO t SELECT * FROM u ON CONFLICT DO NOTHING",
+                [c.InsertRows(what="INSERT", table=name("t"), query=True, again=True)],
+            ),
+            ("SET LOCAL lock_timeout = 0", [variable("lock_timeout", "0", local=True)]),
+            ("SET search_path = a, 'B'", [variable("search_path", "a, B")]),
+            ("RESET lock_timeout", [variable("lock_timeout", None)]),
+            ("SET statement_timeout TO DEFAULT", [variable("statement_timeout", None)]),
+            ("VACUUM FULL t", [rewrite("VACUUM FULL", "t")]),
+            ("VACUUM (FULL false) t", [c.Other(what="VACUUM", visible=False)]),
+            ("VACUUM t", [c.Other(what="VACUUM", visible=False)]),
+            ("VACUUM (FULL)", [rewrite("VACUUM FULL", None, kind="database")]),
+            ("CLUSTER t USING i", [rewrite("CLUSTER", "t")]),
+            ("REINDEX INDEX s.i", [rewrite("REINDEX", "s.i", kind="index")]),
+            (
+                "REINDEX TABLE CONCURRENTLY t",
+                [rewrite("REINDEX", "t", concurrently=True)],
+            ),
+            ("REINDEX SCHEMA s", [rewrite("REINDEX", "s", kind="schema")]),
+            (
+                "REFRESH MATERIALIZED VIEW v",
+                [rewrite("REFRESH MATERIALIZED VIEW", "v", kind="materialized view", visible=True)],
+            ),
+            ("LOCK t IN SHARE MODE", [rewrite("LOCK", "t", mode="SHARE")]),
+            ("LOCK TABLE t", [rewrite("LOCK", "t", mode="ACCESS EXCLUSIVE")]),
+            (
+                "ALTER TABLE t SET TABLESPACE fast",
+                [rewrite("SET TABLESPACE fast", "t", visible=True, offset=14)],
+            ),
+            (
+                "ALTER TABLE t SET UNLOGGED",
+                [rewrite("SET UNLOGGED", "t", visible=True, offset=14)],
+            ),
+            (
+                "ALTER EXTENSION e UPDATE TO '2'",
+                [c.UpgradeExtension(what="ALTER EXTENSION", name="e")],
+            ),
+            (
+                "ALTER DOMAIN d ADD CONSTRAINT k CHECK (value > 0) NOT VALID",
+                [
+                    c.ConstrainDomain(
+                        what="ALTER DOMAIN", domain=name("d"), constraint="k", valid=False
+                    )
+                ],
+            ),
+            ("BEGIN", [c.TransactionControl(what="BEGIN")]),
+            (
+                "ALTER TABLE p ATTACH PARTITION q DEFAULT",
+                [
+                    c.Attach(
+                        what="ALTER TABLE",
+                        table=name("p"),
+                        child=name("q"),
+                        bound="DEFAULT",
+                        offset=14,
+                    )
+                ],
+            ),
             ("SELECT pg_catalog.setval('q', 1)", [c.Other(what="SELECT", visible=False)]),
             (
                 "SELECT drop_everything()",
@@ -194,7 +289,7 @@ class TestPostgreSQL:
             ),
             (
                 "ALTER TABLE p DETACH PARTITION q CONCURRENTLY",
-                [c.Detach(table=name("p"), child=name("q"), offset=14)],
+                [c.Detach(table=name("p"), child=name("q"), concurrently=True, offset=14)],
             ),
             (
                 "ALTER TYPE m RENAME VALUE 'a' TO 'b'",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 from pilotage.hazards.rule import Rule
 from pilotage.hazards.rules import (
     add_column_not_null,
@@ -36,6 +39,8 @@ from pilotage.hazards.rules import (
     validate_at_once,
     widen_type,
 )
+from pilotage.migrate.sql.change import Change
+from pilotage.model import Half
 
 RULES: tuple[Rule, ...] = tuple(
     sorted(
@@ -77,3 +82,18 @@ RULES: tuple[Rule, ...] = tuple(
 )
 
 BY_ID = {rule.id: rule for rule in RULES}
+
+
+@cache
+def rules_for(
+    dialect: str, half: Half
+) -> tuple[Mapping[type[Change], tuple[Rule, ...]], tuple[Rule, ...]]:
+    """The rules that a half of a dialect's migration is asked about: by type of change, and as a whole."""
+    mine = [
+        rule
+        for rule in RULES
+        if half in rule.halves and (rule.dialects is None or dialect in rule.dialects)
+    ]
+    kinds = {kind for rule in mine for kind in rule.on}
+    by_change = {kind: tuple(rule for rule in mine if kind in rule.on) for kind in kinds}
+    return by_change, tuple(rule for rule in mine if rule.check_half)

@@ -11,7 +11,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """ADD COLUMN … NOT NULL without a default, on a table that this file did not make."""
-    if not isinstance(change, c.AddColumn) or context.new_table(change.table):
+    if not isinstance(change, c.AddColumn) or context.is_new(change.table):
         return
     column = change.column
     if not column.not_null or column.default is not None or column.generated:
@@ -30,5 +30,6 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="Old code names the columns that it knows, so the database must have a value for the new one.",
+    on=(c.AddColumn,),
     check=check,
 )

@@ -11,7 +11,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """A volatile default, serial, identity, or a stored generated column."""
-    if not isinstance(change, c.AddColumn) or context.new_table(change.table):
+    if not isinstance(change, c.AddColumn) or context.is_new(change.table):
         return
     column = change.column
     default = (column.default or "").lower()
@@ -42,6 +42,7 @@ RULE = Rule(
     halves=BOTH,
     why="A constant or stable default is kept once in the catalogue; any other must be written into "
     "each row.",
+    on=(c.AddColumn,),
     check=check,
     mechanical=True,
 )

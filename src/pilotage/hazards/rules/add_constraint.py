@@ -11,7 +11,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """A validated CHECK or FOREIGN KEY, or UNIQUE, PRIMARY KEY or EXCLUDE without an index."""
-    if not isinstance(change, c.AddConstraint) or context.new_table(change.table):
+    if not isinstance(change, c.AddConstraint) or context.is_new(change.table):
         return
     constraint = change.constraint
     if constraint.kind in ("", "not null") or constraint.using_index:
@@ -35,6 +35,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=BOTH,
     why="Everybody who writes the table waits until all of it was read.",
+    on=(c.AddConstraint,),
     check=check,
     mechanical=True,
 )

@@ -22,5 +22,6 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=EXPAND,
     why="First release code that can read the value, then code that writes it.",
+    on=(c.AddEnumValue,),
     check=check,
 )

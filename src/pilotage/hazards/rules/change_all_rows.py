@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """UPDATE or DELETE without WHERE on a table that this file did not make."""
-    if not isinstance(change, c.ChangeRows) or not change.whole or context.new_table(change.table):
+    if not isinstance(change, c.ChangeRows) or not change.whole or context.is_new(change.table):
         return
     if change.verb == "UPDATE":
         rewrite = context.rewriter.update_in_batches(change)
@@ -32,6 +32,7 @@ RULE = Rule(
     halves=EXPAND,
     why="It locks every row until it ends, and rows that old code writes afterwards are missed: a "
     "backfill runs in batches, and again before contract.",
+    on=(c.ChangeRows,),
     check=check,
     mechanical=True,
 )

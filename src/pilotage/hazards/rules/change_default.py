@@ -28,5 +28,6 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=EXPAND,
     why="Rows that old code inserts get the new value, and an ORM may have cached the old one.",
+    on=(c.SetDefault,),
     check=check,
 )

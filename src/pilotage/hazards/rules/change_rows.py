@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """UPDATE or DELETE with a WHERE in an expand half."""
-    if not isinstance(change, c.ChangeRows) or change.whole or context.new_table(change.table):
+    if not isinstance(change, c.ChangeRows) or change.whole or context.is_new(change.table):
         return
     yield Hazard(
         f"{change.verb} of {change.table} runs once, beside schema changes: rows that old code writes "
@@ -29,6 +29,7 @@ RULE = Rule(
     halves=EXPAND,
     why="The locks of the schema change are held while rows change; a backfill runs in batches, and "
     "again before contract.",
+    on=(c.ChangeRows,),
     check=check,
     mechanical=True,
 )

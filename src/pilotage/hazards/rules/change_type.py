@@ -90,5 +90,6 @@ RULE = Rule(
     halves=EXPAND,
     why="PostgreSQL rewrites the table, its indexes and checks under ACCESS EXCLUSIVE, and a prepared "
     "statement of a running release fails with 'cached plan must not change result type'.",
+    on=(c.AlterType,),
     check=check,
 )

@@ -14,7 +14,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if not isinstance(change, c.CreateIndex) or change.concurrently:
         return
     rewrite = context.rewriter.index(change)
-    if rewrite and not context.new_table(change.table):
+    if rewrite and not context.is_new(change.table):
         yield Hazard(f"writers of {change.table} wait until the index is built", rewrite)
 
 
@@ -25,6 +25,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=BOTH,
     why="CREATE INDEX takes a SHARE lock for as long as it reads the table.",
+    on=(c.CreateIndex,),
     check=check,
     mechanical=True,
 )

@@ -13,7 +13,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """CREATE TRIGGER or RULE on a table that this file did not make."""
     if not isinstance(change, c.Create) or change.kind not in ("trigger", "rule"):
         return
-    if change.table is not None and not context.new_table(change.table):
+    if change.table is not None and not context.is_new(change.table):
         yield Hazard(
             f"the {change.kind} {change.name} fires for the writes of old code to {change.table}, too"
         )
@@ -27,5 +27,6 @@ RULE = Rule(
     halves=EXPAND,
     why="That is the point of a trigger that keeps two columns equal; it must not raise. Creating it "
     "takes a lock that waits for writers and stops them.",
+    on=(c.Create,),
     check=check,
 )

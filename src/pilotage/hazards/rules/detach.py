@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """DETACH PARTITION and NO INHERIT."""
-    if isinstance(change, c.Detach) and not context.new_table(change.child):
+    if isinstance(change, c.Detach) and not context.is_new(change.child):
         yield Hazard(
             f"the rows of {change.child} vanish from {change.table} while old code still reads them",
             in_contract(change.sql),
@@ -26,6 +26,7 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="For code that reads the parent the rows are gone.",
+    on=(c.Detach,),
     check=check,
     mechanical=True,
 )

@@ -35,6 +35,7 @@ RULE = Rule(
     halves=EXPAND,
     why="Releases from before the change name the column in their queries until the last of them is "
     "gone, and its data is gone for good.",
+    on=(c.DropColumn,),
     check=check,
     mechanical=True,
 )

@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """DROP DEFAULT, IDENTITY or EXPRESSION of a column that this file did not make."""
-    if not isinstance(change, c.DropDefault) or context.new_table(change.table):
+    if not isinstance(change, c.DropDefault) or context.is_new(change.table):
         return
     yield Hazard(
         f"{change.table}.{change.column} loses the default that INSERTs of old code may rely on",
@@ -28,6 +28,7 @@ RULE = Rule(
     halves=EXPAND,
     why="Old code leaves the column out and counts on the default; also the default of a column that "
     "this very file added must stay until old code is gone.",
+    on=(c.DropDefault,),
     check=check,
     mechanical=True,
 )

@@ -25,6 +25,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=BOTH,
     why="It takes ACCESS EXCLUSIVE, and queues behind and before every query.",
+    on=(c.Drop,),
     check=check,
     mechanical=True,
 )

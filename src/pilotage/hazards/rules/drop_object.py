@@ -54,6 +54,7 @@ def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
         halves=EXPAND,
         why="Older releases, and triggers or views that serve them, may use it until the last of "
         "them is gone.",
+        on=(c.Drop,),
         check=check,
         mechanical=True,
     )

@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """DROP TABLE of a table that this file did not make."""
-    if not isinstance(change, c.Drop) or change.kind != "table" or context.new_table(change.name):
+    if not isinstance(change, c.Drop) or change.kind != "table" or context.is_new(change.name):
         return
     yield Hazard(
         f"the table {change.name} is dropped while old code still uses it", in_contract(change.sql)
@@ -26,6 +26,7 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="Every query of older releases that names the table fails, and its rows are gone for good.",
+    on=(c.Drop,),
     check=check,
     mechanical=True,
 )

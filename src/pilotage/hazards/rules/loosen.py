@@ -17,7 +17,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         )
     if (
         isinstance(change, c.DropConstraint)
-        and not context.new_table(change.table)
+        and not context.is_new(change.table)
         and not context.made.has("constraint", c.Name(None, change.constraint), change.table)
     ):
         yield Hazard(
@@ -33,5 +33,6 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=EXPAND,
     why="Code that new code's rows can now reach must be ready for them first.",
+    on=(c.DropNotNull, c.DropConstraint),
     check=check,
 )

@@ -46,5 +46,6 @@ RULE = Rule(
     halves=EXPAND,
     why="An expand half must be safe for code that does not know it; what cannot be read needs a "
     "person's word for that.",
+    on=(c.Opaque, c.Create),
     check=check,
 )

@@ -27,5 +27,6 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="Old and new releases run at the same time and need both names, on the same rows.",
+    on=(c.RenameColumn,),
     check=check,
 )

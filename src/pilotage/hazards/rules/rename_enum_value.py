@@ -28,5 +28,6 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="Old code writes the old value, which is then an error, and reads a new one it never heard of.",
+    on=(c.RenameEnumValue,),
     check=check,
 )

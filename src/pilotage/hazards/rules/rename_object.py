@@ -44,6 +44,7 @@ def _rule(name: str, number: int, kinds: tuple[str, ...]) -> Rule:
         severity=Severity.ERROR,
         halves=EXPAND,
         why="Old and new releases run at the same time and need both names.",
+        on=(c.Rename,),
         check=check,
     )
 

@@ -13,12 +13,17 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """RENAME (or SET SCHEMA) of a table that this file did not make."""
     if not isinstance(change, c.Rename) or change.kind != "table":
         return
-    if context.new_table(change.name) or any(_keeps(change, later) for later in context.later):
+    if context.is_new(change.name) or any(_keeps(change, later) for later in context.later):
         return
     yield Hazard(
         f"the table {change.name} becomes {change.to} while old code uses the old name",
-        context.rewriter.rename_table(change, context.known.table(change.name)),
+        context.rewriter.rename_table(change, _columns(context, change.name)),
     )
+
+
+def _columns(context: Context, table: c.Name) -> tuple[c.Column, ...]:
+    known = context.known.table(table)
+    return tuple(known.columns.values()) if known else ()
 
 
 def _keeps(rename: c.Rename, other: c.Change) -> bool:
@@ -35,5 +40,6 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="Old and new releases run at the same time and need both names.",
+    on=(c.Rename,),
     check=check,
 )

@@ -30,5 +30,6 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=EXPAND,
     why="Old code gets the new definition the moment it is applied.",
+    on=(c.Create,),
     check=check,
 )

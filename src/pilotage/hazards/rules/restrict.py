@@ -14,7 +14,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """REVOKE and row-level security."""
     if not isinstance(change, c.Restrict):
         return
-    if change.table is None or not context.new_table(change.table):
+    if change.table is None or not context.is_new(change.table):
         yield Hazard(
             f"{change.what} takes from old code what it may still use", in_contract(change.sql)
         )
@@ -27,6 +27,7 @@ RULE = Rule(
     severity=Severity.ERROR,
     halves=EXPAND,
     why="A query that worked fails, or finds fewer rows.",
+    on=(c.Restrict,),
     check=check,
     mechanical=True,
 )

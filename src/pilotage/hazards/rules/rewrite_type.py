@@ -25,5 +25,6 @@ RULE = Rule(
     halves=CONTRACT,
     why="Nothing older is left, but the release that serves waits until all rows, indexes and checks "
     "are done.",
+    on=(c.AlterType,),
     check=check,
 )

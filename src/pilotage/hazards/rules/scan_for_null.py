@@ -11,7 +11,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """SET NOT NULL without a CHECK on the table that was validated just before."""
-    if not isinstance(change, c.SetNotNull) or context.new_table(change.table):
+    if not isinstance(change, c.SetNotNull) or context.is_new(change.table):
         return
     if any(
         isinstance(earlier, c.ValidateConstraint) and earlier.table.key == change.table.key
@@ -34,5 +34,6 @@ RULE = Rule(
     halves=CONTRACT,
     why="SET NOT NULL believes a validated CHECK (… IS NOT NULL), and reads nothing then; validating it "
     "stops nobody.",
+    on=(c.SetNotNull,),
     check=check,
 )

@@ -34,5 +34,6 @@ RULE = Rule(
     halves=EXPAND,
     why="Old code that writes NULL fails, and without a validated CHECK the table is read under a lock "
     "that stops everybody.",
+    on=(c.SetNotNull, c.AddConstraint),
     check=check,
 )

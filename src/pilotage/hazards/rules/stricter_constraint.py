@@ -11,7 +11,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """Any new constraint that touches a column which this file did not make."""
-    if not isinstance(change, c.AddConstraint) or context.new_table(change.table):
+    if not isinstance(change, c.AddConstraint) or context.is_new(change.table):
         return
     constraint = change.constraint
     if constraint.kind in ("", "not null"):
@@ -31,5 +31,6 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=EXPAND,
     why="NOT VALID spares only the rows that are there, and these only until they are updated.",
+    on=(c.AddConstraint,),
     check=check,
 )

@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """TRUNCATE of a table that this file did not make."""
-    if isinstance(change, c.Truncate) and not context.new_table(change.table):
+    if isinstance(change, c.Truncate) and not context.is_new(change.table):
         yield Hazard(
             f"all rows of {change.table} go while old code still uses them", in_contract(change.sql)
         )
@@ -26,6 +26,7 @@ RULE = Rule(
     halves=EXPAND,
     why="The rows are gone for good, also those that running code wrote a moment ago, and the lock "
     "stops everybody.",
+    on=(c.Truncate,),
     check=check,
     mechanical=True,
 )

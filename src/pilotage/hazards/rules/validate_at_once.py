@@ -12,7 +12,7 @@ from pilotage.migrate.sql import change as c
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """VALIDATE CONSTRAINT after ADD CONSTRAINT in the same transaction."""
-    if not isinstance(change, c.ValidateConstraint) or context.new_table(change.table):
+    if not isinstance(change, c.ValidateConstraint) or context.is_new(change.table):
         return
     if context.section.directives.transaction and any(
         isinstance(add, c.AddConstraint)
@@ -39,6 +39,7 @@ RULE = Rule(
     halves=BOTH,
     why="ADD CONSTRAINT takes a strong lock for a moment and VALIDATE a weak one for long; in one "
     "transaction the strong one is held for long.",
+    on=(c.ValidateConstraint,),
     check=check,
     mechanical=True,
 )

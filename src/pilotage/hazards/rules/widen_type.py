@@ -30,5 +30,6 @@ RULE = Rule(
     halves=EXPAND,
     why="A driver that prepares statements keeps them for as long as its session lives, which behind a "
     "pooler is longer than the application does.",
+    on=(c.AlterType,),
     check=check,
 )

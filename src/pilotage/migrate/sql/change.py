@@ -7,7 +7,7 @@ lower case for SQLite, which ignores case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _DEFAULT_SCHEMAS = (None, "public", "main")
 
@@ -32,7 +32,8 @@ class Name:
 class Column:
     """A column's definition. ``type`` is ``""`` where none is written, ``default`` its SQL or None.
 
-    ``generated``: its value comes from the database without a DEFAULT (identity, serial, generated).
+    ``generated``: its value comes from the database without a DEFAULT; ``source`` says how: ``identity``,
+    ``serial``, ``stored`` or ``virtual``. ``calls`` are the functions that its default calls.
     """
 
     name: str
@@ -40,11 +41,17 @@ class Column:
     not_null: bool = False
     default: str | None = None
     generated: bool = False
+    source: str = ""
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A table constraint: ``kind`` is check, unique, primary key, foreign key, exclude or not null."""
+    """A table constraint: ``kind`` is check, unique, primary key, foreign key, exclude or not null.
+
+    ``referenced`` are the columns that a foreign key names (``()``: the primary key), ``expression`` is
+    what a CHECK demands, and ``offset`` where it stands in its statement, where that is known.
+    """
 
     kind: str
     name: str | None = None
@@ -52,6 +59,9 @@ class Constraint:
     valid: bool = True
     using_index: str | None = None
     references: Name | None = None
+    referenced: tuple[str, ...] = ()
+    expression: str = ""
+    offset: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +77,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTable(Change):
-    """A table, with what its columns and constraints are, where that is written."""
+    """A table, with what its columns and constraints are, where that is written.
+
+    ``partition_of`` is its parent, ``partition_by`` its own partition key as written: ``RANGE (day)``.
+    """
 
     table: Name
     columns: tuple[Column, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     if_not_exists: bool = False
     temporary: bool = False
+    partition_of: Name | None = None
+    partition_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,10 +189,13 @@ class DropConstraint(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateIndex(Change):
-    """An index; ``name`` is None where the database chooses it."""
+    """An index; ``name`` is None where the database chooses it, and ``""`` among ``columns`` is an
+    expression. ``only``: of a partitioned table, and not of its partitions."""
 
     table: Name
     name: str | None
+    columns: tuple[str, ...] = ()
+    only: bool = False
     unique: bool = False
     concurrently: bool = False
     if_not_exists: bool = False
@@ -187,7 +205,8 @@ class CreateIndex(Change):
 class Create(Change):
     """Any other object: view, materialized view, function, type, sequence, trigger, schema, …
 
-    ``detail`` is a function's argument types, or what fires a trigger's function: its name.
+    ``detail`` is a function's argument types, or what fires a trigger's function: its name. ``values``
+    are those of an enum type; ``constrained``: a domain with a CHECK or NOT NULL.
     """
 
     kind: str
@@ -196,17 +215,20 @@ class Create(Change):
     replace: bool = False
     if_not_exists: bool = False
     detail: str = ""
+    values: tuple[str, ...] = ()
+    constrained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop(Change):
-    """An object goes: a table, an index, a view, a function, …"""
+    """An object goes: a table, an index, a view, a function, …; ``cascade``: and what depends on it."""
 
     kind: str
     name: Name
     table: Name | None = None
     concurrently: bool = False
     if_exists: bool = False
+    cascade: bool = False
     detail: str = ""
 
 
@@ -222,10 +244,12 @@ class Rename(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddEnumValue(Change):
-    """An enum type has one more value."""
+    """An enum type has one more value, before (or ``after``) its ``neighbour`` where one is named."""
 
     type: Name
     value: str
+    neighbour: str = ""
+    after: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,18 +263,20 @@ class RenameEnumValue(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate(Change):
-    """All rows of a table go."""
+    """All rows of a table go; ``cascade``: and those of the tables that reference it."""
 
     table: Name
+    cascade: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRows(Change):
-    """UPDATE or DELETE; ``whole`` when no WHERE bounds it."""
+    """UPDATE or DELETE; ``whole`` when no WHERE bounds it, ``columns`` those that an UPDATE sets."""
 
     verb: str
     table: Name
     whole: bool
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +285,8 @@ class Detach(Change):
 
     table: Name
     child: Name
+    concurrently: bool = False
+    partition: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,3 +313,67 @@ class Other(Change):
 
     what: str
     visible: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertRows(Other):
+    """INSERT; ``query``: of what a query finds, in any number. ``again``: safe to repeat (ON CONFLICT)."""
+
+    table: Name
+    query: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach(Other):
+    """A table becomes a partition. ``bound`` is its FOR VALUES … as written, or DEFAULT."""
+
+    table: Name
+    child: Name
+    bound: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite(Other):
+    """A table, an index or a database is written anew, or read under a lock: VACUUM FULL, CLUSTER,
+    REINDEX, REFRESH, SET TABLESPACE, SET LOGGED, LOCK.
+
+    ``kind`` is what it works on (``table``, ``index``, ``schema``, …),
+    and ``name`` is None for all that there is. ``mode`` is that of a LOCK.
+    """
+
+    kind: str = "table"
+    name: Name | None = None
+    concurrently: bool = False
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVariable(Other):
+    """A setting of the session changes: ``value`` is None for RESET and TO DEFAULT. ``local``: of the
+    transaction."""
+
+    name: str
+    value: str | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeExtension(Other):
+    """An extension gets another version."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstrainDomain(Other):
+    """A domain gets a CHECK or NOT NULL; ``valid``: and all values that there are, are read."""
+
+    domain: Name
+    constraint: str | None = None
+    valid: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionControl(Other):
+    """BEGIN, COMMIT, …"""

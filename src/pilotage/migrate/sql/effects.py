@@ -255,5 +255,17 @@ _READERS: dict[type[c.Change], Callable[[Any], Iterable[Effect]]] = {
     c.Detach: lambda d: [_opaque(f"{d.child} leaving {d.table}")],
     c.Restrict: lambda d: [_opaque(d.what)],
     c.Opaque: lambda d: [_opaque(d.what)],
-    c.Other: lambda d: [_opaque(d.what)] if d.visible else [],
+    **dict.fromkeys(
+        (
+            c.Other,
+            c.Attach,
+            c.ConstrainDomain,
+            c.InsertRows,
+            c.Rewrite,
+            c.SetVariable,
+            c.TransactionControl,
+            c.UpgradeExtension,
+        ),
+        lambda d: [_opaque(d.what)] if d.visible else [],
+    ),
 }

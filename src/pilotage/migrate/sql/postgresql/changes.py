@@ -10,7 +10,7 @@ import postgast
 from postgast import pg_query_pb2 as pb
 
 from pilotage.migrate.sql import change as c
-from pilotage.migrate.sql.postgresql import parser
+from pilotage.migrate.sql.postgresql import commands, parser
 from pilotage.migrate.sql.postgresql.tables import (
     alter_table,
     create_table,
@@ -104,6 +104,7 @@ def _drop(node: Any, sql: str) -> Iterator[c.Change]:
             table=table,
             concurrently=node.concurrent,
             if_exists=node.missing_ok,
+            cascade=node.behavior == pb.DROP_CASCADE,
             detail=detail,
             sql=alone,
         )
@@ -143,7 +144,13 @@ def _enum(node: Any, sql: str) -> Iterator[c.Change]:
     if node.old_val:
         yield c.RenameEnumValue(type=name, value=node.old_val, to=node.new_val, sql=sql)
     else:
-        yield c.AddEnumValue(type=name, value=node.new_val, sql=sql)
+        yield c.AddEnumValue(
+            type=name,
+            value=node.new_val,
+            neighbour=node.new_val_neighbor,
+            after=node.new_val_is_after,
+            sql=sql,
+        )
 
 
 def _function(node: Any, sql: str) -> Iterator[c.Change]:
@@ -175,6 +182,8 @@ def _index(node: Any, sql: str) -> Iterator[c.Change]:
     yield c.CreateIndex(
         table=name_of(node.relation),
         name=node.idxname or None,
+        columns=tuple(item.index_elem.name for item in node.index_params),
+        only=not node.relation.inh,
         unique=node.unique,
         concurrently=node.concurrent,
         if_not_exists=node.if_not_exists,
@@ -207,6 +216,15 @@ def _domain(node: Any, sql: str) -> Iterator[c.Change]:
         yield c.SetNotNull(table=name, column="value", domain=True, sql=sql)
     elif node.subtype == "T" and not node.HasField("def"):
         yield c.DropDefault(table=name, column="value", domain=True, sql=sql)
+    elif node.subtype == "C":
+        added = getattr(node, "def").constraint
+        yield c.ConstrainDomain(
+            what="ALTER DOMAIN",
+            domain=name,
+            constraint=added.conname or None,
+            valid=not added.skip_validation,
+            sql=sql,
+        )
     else:
         yield c.Other(what="ALTER DOMAIN", sql=sql)
 
@@ -224,8 +242,25 @@ def _rows(node: Any, sql: str) -> Iterator[c.Change]:
             found = True
             verb = "UPDATE" if isinstance(inner, pb.UpdateStmt) else "DELETE"
             whole = not inner.HasField("where_clause")
-            yield c.ChangeRows(verb=verb, table=name_of(inner.relation), whole=whole, sql=sql)
-    if not found:
+            targets = inner.target_list if verb == "UPDATE" else ()
+            yield c.ChangeRows(
+                verb=verb,
+                table=name_of(inner.relation),
+                whole=whole,
+                columns=tuple(item.res_target.name for item in targets),
+                sql=sql,
+            )
+    if found:
+        return
+    if isinstance(node, pb.InsertStmt):
+        yield c.InsertRows(
+            what=_words(sql),
+            table=name_of(node.relation),
+            query=not node.select_stmt.select_stmt.values_lists,
+            again=node.HasField("on_conflict_clause"),
+            sql=sql,
+        )
+    else:
         yield c.Other(what=_words(sql), sql=sql)
 
 
@@ -290,7 +325,8 @@ def _drop_named(kind: str, field: str, node: Any, sql: str) -> Iterator[c.Change
 
 def _truncate(node: Any, sql: str) -> Iterator[c.Change]:
     for relation in node.relations:
-        yield c.Truncate(table=name_of(relation.range_var), sql=sql)
+        cascade = node.behavior == pb.DROP_CASCADE
+        yield c.Truncate(table=name_of(relation.range_var), cascade=cascade, sql=sql)
 
 
 def _grant(node: Any, sql: str) -> Iterator[c.Change]:
@@ -318,6 +354,22 @@ def _table(node: Any, sql: str) -> Iterator[c.Change]:
     yield create_table(node, sql)
 
 
+def _enum_type(node: Any, sql: str) -> Iterator[c.Change]:
+    values = tuple(item.string.sval for item in node.vals)
+    yield c.Create(kind="type", name=qualified(node.type_name), values=values, sql=sql)
+
+
+def _domain_type(node: Any, sql: str) -> Iterator[c.Change]:
+    limits = (pb.CONSTR_CHECK, pb.CONSTR_NOTNULL)
+    yield c.Create(
+        kind="domain",
+        name=qualified(node.domainname),
+        detail=type_name(node.type_name),
+        constrained=any(item.constraint.contype in limits for item in node.constraints),
+        sql=sql,
+    )
+
+
 def _foreign_table(node: Any, sql: str) -> Iterator[c.Change]:
     yield create_table(node.base_stmt, sql)
 
@@ -339,10 +391,10 @@ _READERS: dict[str, Reader] = {
     "CreatePolicyStmt": _policy,
     "RuleStmt": _rule,
     "DefineStmt": _define,
-    "CreateEnumStmt": partial(_made, "type", lambda node: qualified(node.type_name)),
+    "CreateEnumStmt": _enum_type,
     "CreateRangeStmt": partial(_made, "type", lambda node: qualified(node.type_name)),
     "CompositeTypeStmt": partial(_made, "type", lambda node: name_of(node.typevar)),
-    "CreateDomainStmt": partial(_made, "domain", lambda node: qualified(node.domainname)),
+    "CreateDomainStmt": _domain_type,
     "CreateSeqStmt": partial(_made, "sequence", lambda node: name_of(node.sequence)),
     "CreateSchemaStmt": partial(
         _made, "schema", lambda node: c.Name(None, node.schemaname or node.authrole.rolename)
@@ -360,12 +412,16 @@ _READERS: dict[str, Reader] = {
     "CallStmt": partial(_opaque, "CALL"),
     "ExecuteStmt": partial(_opaque, "EXECUTE"),
     "DropOwnedStmt": partial(_opaque, "DROP OWNED"),
-    "VariableSetStmt": partial(_nothing, "SET"),
+    "VariableSetStmt": commands.variable,
+    "TransactionStmt": commands.transaction,
+    "VacuumStmt": commands.vacuum,
+    "ClusterStmt": commands.cluster,
+    "ReindexStmt": commands.reindex,
+    "RefreshMatViewStmt": commands.refresh,
+    "LockStmt": commands.lock,
+    "AlterTableMoveAllStmt": commands.move_all,
+    "AlterExtensionStmt": commands.upgrade_extension,
     "CommentStmt": partial(_nothing, "COMMENT"),
-    "VacuumStmt": partial(_nothing, "VACUUM"),
-    "ClusterStmt": partial(_nothing, "CLUSTER"),
-    "ReindexStmt": partial(_nothing, "REINDEX"),
-    "LockStmt": partial(_nothing, "LOCK"),
     "ExplainStmt": _explain,
     "DropRoleStmt": _drop_roles,
     "DropdbStmt": partial(_drop_named, "database", "dbname"),

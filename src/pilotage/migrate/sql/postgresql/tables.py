@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -82,14 +83,42 @@ def column(node: Any) -> tuple[c.Column, tuple[c.Constraint, ...]]:
         for item in node.constraints
         if item.constraint.contype in _CONSTRAINTS
     )
+    source = _source(kinds, serial=serial)
     read = c.Column(
         node.colname,
         type_name(node.type_name) if node.HasField("type_name") else "",
         not_null=serial or bool(kinds.keys() & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY}),
         default=expression(default.raw_expr) if default else None,
-        generated=serial or bool(kinds.keys() & {pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED}),
+        generated=bool(source),
+        source=source,
+        calls=_calls(default.raw_expr) if default else (),
     )
     return read, beside
+
+
+def _source(kinds: dict[int, Any], *, serial: bool) -> str:
+    """How the database itself finds a column's value; ``""`` where it does not."""
+    if serial:
+        return "serial"
+    if pb.CONSTR_IDENTITY in kinds:
+        return "identity"
+    generated = kinds.get(pb.CONSTR_GENERATED)
+    if generated is None:
+        return ""
+    return "virtual" if generated.generated_kind == "v" else "stored"
+
+
+def _calls(node: Any) -> tuple[str, ...]:
+    """The functions that an expression calls, each once."""
+    if node.HasField("a_const"):
+        return ()
+    return tuple(
+        dict.fromkeys(
+            qualified(inner.funcname).name
+            for _, inner in postgast.walk(node)
+            if isinstance(inner, pb.FuncCall)
+        )
+    )
 
 
 def constraint(node: Any, columns: tuple[str, ...] = ()) -> c.Constraint:
@@ -108,6 +137,9 @@ def constraint(node: Any, columns: tuple[str, ...] = ()) -> c.Constraint:
         valid=not node.skip_validation,
         using_index=node.indexname or None,
         references=name_of(node.pktable) if node.HasField("pktable") else None,
+        referenced=tuple(item.string.sval for item in node.pk_attrs),
+        expression=expression(node.raw_expr) if node.HasField("raw_expr") else "",
+        offset=node.location,
     )
 
 
@@ -126,11 +158,34 @@ def create_table(node: Any, sql: str) -> c.CreateTable:
     return c.CreateTable(
         table=name_of(node.relation),
         columns=tuple(columns),
-        constraints=tuple(constraints),
+        constraints=_in_characters(constraints, sql),
         if_not_exists=node.if_not_exists,
         temporary=node.relation.relpersistence == "t",
+        partition_of=_parent(node),
+        partition_by=_partition_key(node),
         sql=sql,
     )
+
+
+def _parent(node: Any) -> c.Name | None:
+    parents = [name_of(item.range_var) for item in node.inh_relations]
+    return parents[0] if parents else None
+
+
+_STRATEGIES = {
+    pb.PARTITION_STRATEGY_RANGE: "RANGE",
+    pb.PARTITION_STRATEGY_LIST: "LIST",
+    pb.PARTITION_STRATEGY_HASH: "HASH",
+}
+
+
+def _partition_key(node: Any) -> str:
+    """``RANGE (day)``: how a table is partitioned, or ``""``."""
+    if not node.HasField("partspec"):
+        return ""
+    parts = (item.partition_elem for item in node.partspec.part_params)
+    columns = (parser.quote(part.name) if part.name else expression(part.expr) for part in parts)
+    return f"{_STRATEGIES[node.partspec.strategy]} ({', '.join(columns)})"
 
 
 def alter_table(node: Any, sql: str) -> Iterator[c.Change]:
@@ -147,7 +202,18 @@ def alter_table(node: Any, sql: str) -> Iterator[c.Change]:
             single.cmds.add().CopyFrom(item)
             alone = deparsed(single)
         reader: Callable[..., c.Change] = _COMMANDS.get(command.subtype, _other)
-        yield reader(command, table, sql=alone, offset=offsets[index])
+        change = reader(command, table, sql=alone, offset=offsets[index])
+        if isinstance(change, c.AddColumn):
+            change = replace(change, constraints=_in_characters(change.constraints, sql))
+        yield change
+
+
+def _in_characters(constraints: Iterable[c.Constraint], sql: str) -> tuple[c.Constraint, ...]:
+    """The constraints with offsets that count characters, as all of ours do, and not bytes."""
+    if sql.isascii():
+        return tuple(constraints)
+    to_char = parser.characters(sql)
+    return tuple(replace(x, offset=to_char[x.offset or 0]) for x in constraints)
 
 
 def _command_offsets(sql: str, node: Any) -> list[int]:
@@ -213,8 +279,28 @@ def _detach(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
     definition = _definition(command)
     child = getattr(definition, definition.WhichOneof("node"))
     child = child.name if isinstance(child, pb.PartitionCmd) else child
-    left, right = (table, name_of(child))
-    return c.Detach(table=left, child=right, sql=sql, offset=offset)
+    return c.Detach(
+        table=table,
+        child=name_of(child),
+        concurrently=definition.partition_cmd.concurrent,
+        partition=definition.HasField("partition_cmd"),
+        sql=sql,
+        offset=offset,
+    )
+
+
+def _attach(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    partition = _definition(command).partition_cmd
+    bound = "DEFAULT" if partition.bound.is_default else "FOR VALUES"
+    child = name_of(partition.name)
+    return c.Attach(
+        what="ALTER TABLE", table=table, child=child, bound=bound, sql=sql, offset=offset
+    )
+
+
+def _storage(what: str, command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
+    words = f"{what} {command.name}".strip()
+    return c.Rewrite(what=words, name=table, sql=sql, offset=offset)
 
 
 def _restrict(command: Any, table: c.Name, *, sql: str, offset: int) -> c.Change:
@@ -249,6 +335,11 @@ _COMMANDS: dict[int, Callable[..., c.Change]] = {
     pb.AT_DropConstraint: partial(_of_constraint, c.DropConstraint),
     pb.AT_DetachPartition: _detach,
     pb.AT_DropInherit: _detach,
+    pb.AT_AttachPartition: _attach,
+    pb.AT_SetTableSpace: partial(_storage, "SET TABLESPACE"),
+    pb.AT_SetLogged: partial(_storage, "SET LOGGED"),
+    pb.AT_SetUnLogged: partial(_storage, "SET UNLOGGED"),
+    pb.AT_SetAccessMethod: partial(_storage, "SET ACCESS METHOD"),
     pb.AT_EnableRowSecurity: _restrict,
     pb.AT_ForceRowSecurity: _restrict,
 }
