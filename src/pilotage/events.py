@@ -122,6 +122,18 @@ class HalfStatement(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementProgress(Event):
+    """How far the database says that statement ``number`` (from 1) of a half is: the ``phase`` in its
+    own words, and ``fraction`` 0…1 of that phase where it is known."""
+
+    half: str
+    number: int
+    statements: int
+    phase: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HalfRetried(Event):
     """A lock was not granted within ``lock_timeout``; the whole transaction is tried again."""
 

@@ -141,7 +141,17 @@ def _out_of_band(base: Directives, value: str | None) -> Directives:
 def _transaction(base: Directives, value: str | None) -> Directives:
     if value not in ("true", "false"):
         raise ValueError(f"{value or 'nothing'!r} is neither true nor false")
+    if base.online and value == "true":
+        raise ValueError("`online` runs each of its steps in a transaction of its own")
     return replace(base, transaction=value == "true")
+
+
+def _online(base: Directives, value: str | None) -> Directives:
+    if value is not None:
+        raise ValueError("it takes no value")
+    if base.transaction and "transaction" in base.lines:
+        raise ValueError("each of its steps runs in a transaction of its own: take that one out")
+    return replace(base, online=True, transaction=False)
 
 
 def _lock_timeout(base: Directives, value: str | None) -> Directives:
@@ -192,6 +202,7 @@ _ALL = ("expand", "backfill", "verify", "contract", "down")
 # key → (reader, example, the sections in which it means something)
 _READERS: dict[str, tuple[_Reader, str, tuple[str, ...]]] = {
     "out-of-band": (_out_of_band, "out-of-band", _HALVES),
+    "online": (_online, "online", _HALVES),
     "transaction": (_transaction, "transaction=false", _RUN),
     "lock_timeout": (_lock_timeout, "lock_timeout=2s", _ALL),
     "timeout": (_timeout, "timeout=10m", _ALL),

@@ -26,14 +26,21 @@ from pilotage.migrate import catalogue, sql
 from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.dialects.base import OWN_PATIENCE, StatementError, Trouble
 from pilotage.migrate.migration import Migration, Section
+from pilotage.migrate.progress import progressing
 from pilotage.migrate.sql import Effect, Statement
+from pilotage.migrate.sql.online import Step, plain
 from pilotage.migrate.state import StoredHalf
-from pilotage.migrate.work import Work, digest, failed, statements_of, where
+from pilotage.migrate.violations import told_of_rows, violates
+from pilotage.migrate.work import Work, digest, failed, steps_of, where
 from pilotage.model import Half, HalfRef
 
 
 def _is_setting(statement: Statement) -> bool:
     return statement.text.split(None, 1)[0].upper() in ("SET", "PRAGMA")
+
+
+def _line(statement: Statement) -> str:
+    return " ".join(statement.text.split())
 
 
 def runs_bare(statement: str, dialect: str) -> bool:
@@ -66,7 +73,8 @@ class HalfRun:
         self._fresh = fresh
         self._done = 0
         self._section = migration.section(half) or Section("", 1)
-        self._statements = statements_of(self._section, migration, work.dialect)
+        self._statements = steps_of(self._section, migration, work.dialect.name)
+        self._at = 0  # the place of the one at work
         directives = self._section.directives
         settings = work.settings
         self._attempts = Attempts(
@@ -92,7 +100,11 @@ class HalfRun:
                 done=done,
             )
         )
-        async with watched(work.dialect, work.session, self._attempts):
+        total = len(self._statements)
+        async with (
+            watched(work.dialect, work.session, self._attempts),
+            progressing(work, str(ref), total, lambda: self._at + 1),
+        ):
             try:
                 if self._section.directives.transaction:
                     await self._attempts.run(
@@ -101,7 +113,7 @@ class HalfRun:
                 else:
                     await self._one_by_one(stored, done)
             except StatementError as error:  # at COMMIT, or of a statement of our own
-                first = self._statements[0] if self._statements else Statement("", 0, 1)
+                first = self._statements[0] if self._statements else plain(Statement("", 0, 1))
                 raise self._failed(first, error, state=self._progress(self._done)) from error
         work.emit(
             HalfFinished(
@@ -142,6 +154,7 @@ class HalfRun:
         async with work.dialect.change(session, lock=attempts.wait, total=attempts.remaining):
             for number, statement in list(enumerate(self._statements, start=1))[self._done :]:
                 began = time.monotonic()
+                self._at = number - 1
                 try:
                     await session.execute(statement.text)
                 except StatementError as error:
@@ -176,10 +189,21 @@ class HalfRun:
         for statement in self._statements[:done]:
             if _is_setting(statement):  # the session that had it is gone
                 await session.execute(statement.text)
-        for index in range(done, len(self._statements)):
+        # Of a statement that was under way, all steps are looked for: somebody may have taken one back.
+        first = done - self._statements[done].number + 1 if done < len(self._statements) else done
+        for index in range(done if in_doubt else first, len(self._statements)):
             statement = self._statements[index]
             began = time.monotonic()
-            if in_doubt and await self._happened(statement, index):
+            self._at = index
+            before = index < done
+            made = not in_doubt and await work.dialect.has_made(session, statement, by_name=before)
+            if before and (made or statement.kind == "plain"):
+                continue
+            if made:
+                work.emit(Note(text=f"{self._ref}: there already, not run: {_line(statement)}"))
+                async with session.transaction():
+                    await self._record(index + 1)
+            elif in_doubt and await self._happened(statement, index):
                 async with session.transaction():
                     await self._record(index + 1)
             elif runs_bare(statement.text, self._work.dialect.name):
@@ -192,7 +216,7 @@ class HalfRun:
             async with session.transaction():
                 await self._record(done)
 
-    async def _committed(self, statement: Statement, index: int) -> None:
+    async def _committed(self, statement: Step, index: int) -> None:
         """A statement and the count of statements done, in one transaction."""
         work = self._work
         attempts = self._attempts
@@ -208,7 +232,7 @@ class HalfRun:
 
         await self._attempt(once, statement, index)
 
-    async def _bare(self, statement: Statement, index: int) -> None:
+    async def _bare(self, statement: Step, index: int) -> None:
         """A statement in no transaction: marked before it, counted after it."""
         work = self._work
         session = work.session
@@ -257,7 +281,7 @@ class HalfRun:
             work.emit(Note(text=f"dropped what an earlier attempt left INVALID: {what}"))
 
     async def _attempt(
-        self, once: Callable[[], Awaitable[None]], statement: Statement, index: int
+        self, once: Callable[[], Awaitable[None]], statement: Step, index: int
     ) -> None:
         try:
             await self._attempts.run(
@@ -266,9 +290,22 @@ class HalfRun:
                 on_exhausted=lambda error: self._part_applied(statement, index, error),
             )
         except StatementError as error:
+            if violates(statement, error):
+                raise await self._violated(statement, error, index) from error
             raise self._failed(
                 statement, error, state=self._progress(index), next=self._how_on(statement, error)
             ) from error
+
+    async def _violated(self, step: Step, error: StatementError, index: int) -> HalfFailed:
+        """The error of rows that a step does not pass."""
+        return await told_of_rows(
+            self._work,
+            step,
+            error,
+            title=f"{self._ref} failed",
+            where=where(self._migration, self._section, step),
+            state=self._progress(index),
+        )
 
     def _how_on(self, statement: Statement, error: StatementError) -> str:
         if error.trouble is Trouble.LOST:
@@ -296,10 +333,9 @@ class HalfRun:
             return True
         if all(found is False for found in seen):
             return False
-        lines = " ".join(statement.text.split())
         raise AmbiguousOutcome(
             f"{self._ref}: statement {index + 1} of {len(self._statements)} was begun and never "
-            f"reported, and the catalogue cannot tell whether it happened: {lines[:200]}",
+            f"reported, and the catalogue cannot tell whether it happened: {_line(statement)[:200]}",
             where=where(self._migration, self._section, statement),
             state=self._progress(index),
             next=f"see whether {' and '.join(map(str, effects))}; finish the half by hand (this "

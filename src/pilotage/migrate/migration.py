@@ -14,11 +14,13 @@ from pilotage.model import Half, HalfRef, Ships, version_key
 class Directives:
     """What ``-- pilotage: …`` lines of a section (or of the whole file) say. Times in seconds.
 
-    ``lines`` is where each stands in the file: key (``allow=<hazard id>`` for an allow) → line.
+    ``online``: statements that lock run in steps that do not (`pilotage.migrate.sql.online`), each on its
+    own, so there is no transaction around all of them. ``lines`` is where each stands in the file: key (``allow=<hazard id>`` for an allow) → line.
     """
 
     out_of_band: bool = False
     transaction: bool = True
+    online: bool = False
     lock_timeout: float | None = None
     timeout: float | None = None
     requires: frozenset[HalfRef] = frozenset()

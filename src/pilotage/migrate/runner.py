@@ -25,7 +25,7 @@ from pilotage.migrate.series import Series
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql.effects import net
 from pilotage.migrate.verify import verify
-from pilotage.migrate.work import Work
+from pilotage.migrate.work import Work, steps_of
 from pilotage.model import Half, HalfRef
 
 __all__ = ["RunnerSettings", "SqlSchema"]
@@ -194,8 +194,8 @@ class SqlSchema(DatabaseSchema):
         for migration, half in halves:
             section = migration.section(half)
             if section is not None:
-                with sql.located(migration.path, section.line):
-                    changes += sql.changes(section.text, self._dialect.name)
+                for step in steps_of(section, migration, self._dialect.name):
+                    changes += sql.changes(step.text, self._dialect.name)
         async with self._connections.use("look") as session:
             return await missing_effects(self._dialect, session, net(changes))
 

@@ -16,6 +16,7 @@ from pilotage.migrate.half import may_commit, runs_bare
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql import Batchable, Statement
+from pilotage.migrate.work import steps_of
 from pilotage.model import Half, HalfRef
 
 Windows = Mapping[str, Window | None]
@@ -99,7 +100,7 @@ class _Writer:
             yield from self._backfill("for the rows that are there")
 
     def _half(self, ref: HalfRef, section: Section) -> Iterator[str]:
-        statements = _statements(self._migration, section, self._dialect)
+        statements = steps_of(section, self._migration, self._dialect)
         if section.directives.transaction:
             yield from ("", f"-- {ref}: one transaction, retried as a whole")
             yield from self._transaction(section, [s.text for s in statements], record=str(ref))
@@ -107,6 +108,13 @@ class _Writer:
         yield from ("", f"-- {ref}: statement by statement; a run that breaks off resumes")
         for number, statement in enumerate(statements, 1):
             yield from ("", f"-- statement {number} of {len(statements)}")
+            if statement.of > 1 or statement.text != statement.author:
+                which = (
+                    f"step {statement.number} of {statement.of} of"
+                    if statement.of > 1
+                    else "online:"
+                )
+                yield f"-- {which} {' '.join(statement.author.split())}"
             if runs_bare(statement.text, self._dialect):
                 # A concurrent build, which nobody queues behind, gets the whole of the time.
                 yield from self._limits(section, local=False, wait=may_commit(statement.text))

@@ -13,6 +13,7 @@ from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Tro
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql import Statement
+from pilotage.migrate.sql.online import Step, online, plain
 from pilotage.migrate.state import State
 
 
@@ -57,7 +58,10 @@ def failed(
 
 def digest(statements: Sequence[Statement]) -> str:
     """What the text of the statements that are done is recognised by."""
-    text = "\0".join(statement.text for statement in statements)
+    text = "\0".join(
+        statement.identity if isinstance(statement, Step) else statement.text
+        for statement in statements
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -65,3 +69,18 @@ def statements_of(section: Section, migration: Migration, dialect: Dialect) -> l
     """The statements of a section; raises `MigrationFileError` with ``file:line``."""
     with sql.located(migration.path, section.line):
         return list(sql.split(section.text, dialect.name))
+
+
+def steps_of(section: Section, migration: Migration, dialect: str) -> list[Step]:
+    """What runs for a section: its statements as they stand, or under ``online`` the steps of each.
+
+    Raises
+    ------
+    MigrationFileError
+        A statement cannot be read; with ``file:line``.
+    """
+    with sql.located(migration.path, section.line):
+        statements = sql.split(section.text, dialect)
+        if section.directives.online:
+            return list(online(statements, dialect))
+    return [plain(statement) for statement in statements]

@@ -60,14 +60,18 @@ class PlainLines:
             case events.StepFailed():
                 self._say(f"{_number(event)} FAILED: {event.error}")
                 self._indent = ""
-            case events.BackfillProgress() | events.Watched() if self._told_lately(event):
+            case events.BackfillProgress() | events.StatementProgress() | events.Watched() if (
+                self._told_lately(event)
+            ):
                 pass
             case _:
                 line = words.of(event, verbose=self._settings.verbose)
                 if line:
                     self._say(f"{self._indent}{line}")
 
-    def _told_lately(self, event: events.BackfillProgress | events.Watched) -> bool:
+    def _told_lately(
+        self, event: events.BackfillProgress | events.StatementProgress | events.Watched
+    ) -> bool:
         """Progress has a line every few seconds, and one at its end."""
         over = isinstance(event, events.BackfillProgress) and event.fraction == 1
         if not over and event.at - self._told_progress < _PROGRESS_EVERY:

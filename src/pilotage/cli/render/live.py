@@ -100,6 +100,11 @@ class Live:
                 view.end()
             case events.BackfillProgress():
                 view.bar = _bar(event.fraction, words.backfill(event).partition(": ")[2])
+            case events.StatementProgress():
+                told = words.statement_progress(event).partition(": ")[2]
+                view.bar = _bar(event.fraction, told)
+            case events.HalfStatement() if event.number < event.statements:
+                view.bar = None
             case events.Watched():
                 told = words.watched(event).partition(": ")[2]
                 view.bar = _bar(event.elapsed / event.seconds, told)

@@ -24,6 +24,8 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{event.half} goes on after {plural(done, 'statement')} of {event.statements}"
         case events.HalfStatement() if verbose and event.statements > 1:
             return f"statement {event.number} of {event.statements}, {seconds(event.seconds)}"
+        case events.StatementProgress():
+            return statement_progress(event)
         case events.HalfRetried():
             wait = seconds(event.wait)
             return f"{event.half} did not get its lock: {event.why}; attempt {event.attempt + 1} in {wait}"
@@ -73,6 +75,13 @@ def is_warning(event: Event) -> bool:
         or (isinstance(event, events.Note) and event.level == "warning")
         or (isinstance(event, events.InstanceStopped) and event.killed)
     )
+
+
+def statement_progress(event: events.StatementProgress) -> str:
+    """How far a statement is."""
+    share = f" {event.fraction:.0%}" if event.fraction is not None else ""
+    which = f", statement {event.number} of {event.statements}" if event.statements > 1 else ""
+    return f"{event.half}{which}: {event.phase}{share}"
 
 
 def backfill(event: events.BackfillProgress) -> str:

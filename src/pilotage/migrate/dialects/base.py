@@ -21,6 +21,7 @@ from pilotage.model import Session as SeenSession
 
 if TYPE_CHECKING:
     from pilotage.migrate.sql import Effect
+    from pilotage.migrate.sql.online import Step
 
 Row = tuple[Any, ...]
 
@@ -45,6 +46,7 @@ class Trouble(StrEnum):
     DENIED = "denied"  # a privilege is missing
     ABSENT = "absent"  # a table that it names is not there
     DUPLICATE = "duplicate"  # a unique key is taken
+    VIOLATED = "violated"  # rows do not obey another constraint
     OTHER = "other"
 
     @property
@@ -158,6 +160,23 @@ class Window:
     predicate: str
     cursor: list[str] | None
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a statement is: the phase, in the database's words, and 0…1 of it where that is known."""
+
+    phase: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offenders:
+    """Rows that make a step fail. ``rows``: a few, by ``key`` alone; ``query`` finds all of them."""
+
+    key: str
+    rows: tuple[str, ...]
+    query: str
 
 
 class Dialect(ABC):
@@ -368,6 +387,26 @@ class Dialect(ABC):
     async def sweep(self, session: Session) -> list[str]:
         """Drop what a rebuilding that broke off left under names of its own; their names."""
         return []
+
+    # -- steps of statements that lock (`pilotage.migrate.sql.online`) ------------------------------------
+
+    tells_progress: bool = False
+    """Whether `progress` ever says anything."""
+
+    async def has_made(self, session: Session, step: Step, *, by_name: bool) -> bool:
+        """Whether the catalogue shows that a step need not run.
+
+        ``by_name``: what has its name is taken to be it, since we made it; else it must be the same.
+        """
+        return False
+
+    async def offenders(self, session: Session, step: Step, most: int) -> Offenders | None:
+        """Rows that a step which failed has met, at most so many; None where nobody can say."""
+        return None
+
+    async def progress(self, watcher: Session, session: Session) -> Progress | None:
+        """How far the statement is that ``session`` runs, asked from ``watcher``; None: it does not say."""
+        return None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

@@ -14,13 +14,15 @@ from pilotage.migrate.dialects.base import (
     TABLE_PREFIX,
     Call,
     Dialect,
+    Offenders,
+    Progress,
     Session,
     StatementError,
     Trouble,
     Walk,
     Window,
 )
-from pilotage.migrate.dialects.postgresql import catalogue, login, walking
+from pilotage.migrate.dialects.postgresql import catalogue, login, online, walking
 from pilotage.migrate.dialects.postgresql.address import parse
 from pilotage.migrate.dialects.postgresql.dump import dump
 from pilotage.migrate.dialects.postgresql.session import BEGIN, PostgresSession
@@ -29,6 +31,7 @@ from pilotage.secret import Secret
 
 if TYPE_CHECKING:
     from pilotage.migrate.sql import Effect
+    from pilotage.migrate.sql.online import Step
 
 _PROBES = 3
 
@@ -45,6 +48,7 @@ class PostgreSQL(Dialect):
     json = "jsonb"
     now = "clock_timestamp()"
     names_blockers = True
+    tells_progress = True
 
     def __init__(self, url: Secret, migration_url: Secret | None = None) -> None:
         app = parse(url, application_name=APPLICATION_NAME)
@@ -390,6 +394,18 @@ class PostgreSQL(Dialect):
     async def repair(self, session: Session, effect: Effect) -> bool:
         """Drop an INVALID index: an invalid unique index still enforces, and none can be used."""
         return await catalogue.drop_invalid(session, effect)
+
+    async def has_made(self, session: Session, step: Step, *, by_name: bool) -> bool:
+        """See `online.has_made`."""
+        return await online.has_made(session, step, by_name=by_name)
+
+    async def offenders(self, session: Session, step: Step, most: int) -> Offenders | None:
+        """See `online.offenders`."""
+        return await online.offenders(session, step, most)
+
+    async def progress(self, watcher: Session, session: Session) -> Progress | None:
+        """pg_stat_progress_create_index; no other statement that a half holds says how far it is."""
+        return await online.progress(watcher, cast(PostgresSession, session).pid)
 
     async def sweep(self, session: Session) -> list[str]:
         """Drop what REINDEX CONCURRENTLY left: an INVALID index named ``…_ccnew`` or ``…_ccold``."""

@@ -25,6 +25,9 @@ _TROUBLES = {
     "42P01": Trouble.ABSENT,
     "3F000": Trouble.ABSENT,
     "23505": Trouble.DUPLICATE,
+    "23502": Trouble.VIOLATED,  # not_null_violation
+    "23503": Trouble.VIOLATED,  # foreign_key_violation
+    "23514": Trouble.VIOLATED,  # check_violation
 }
 _LOST = ("08", "57P")  # connection exceptions; the server is shutting down or crashed
 
