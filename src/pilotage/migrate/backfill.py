@@ -195,7 +195,7 @@ class Backfill:
         session = work.session
         async with work.dialect.bounded(session, lock=attempts.wait, total=attempts.remaining):
             if step.walk is None:
-                changed = spanned = await session.execute(step.statement.text)
+                changed = spanned = await work.execute(step.statement)
                 position = None
             else:
                 window = await work.dialect.window(
@@ -207,7 +207,7 @@ class Backfill:
                 if window is None:
                     return None, 0
                 text = step.batch.render(window.predicate)
-                changed = await session.execute(text)
+                changed = await work.execute(step.statement, text)
                 if suspect and changed:
                     await self._prove_convergent(step, text, changed)
                 position, spanned = window.cursor, window.rows

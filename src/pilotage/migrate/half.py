@@ -156,7 +156,7 @@ class HalfRun:
                 began = time.monotonic()
                 self._at = number - 1
                 try:
-                    await session.execute(statement.text)
+                    await work.execute(statement)
                 except StatementError as error:
                     if error.trouble.passes:
                         raise
@@ -225,7 +225,7 @@ class HalfRun:
             async with work.dialect.change(
                 work.session, lock=attempts.wait, total=attempts.remaining
             ):
-                await work.session.execute(statement.text)
+                await work.execute(statement)
                 if not work.session.in_transaction:
                     raise self._ended_transaction(statement)
                 await self._record(index + 1)
@@ -249,7 +249,7 @@ class HalfRun:
                 session, lock=lock, total=self._attempts.remaining, local=False
             )
             try:
-                await session.execute(statement.text)
+                await work.execute(statement)
             except StatementError as error:
                 if error.trouble is Trouble.LOST:
                     raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pilotage.errors import HalfFailed
@@ -16,16 +16,31 @@ from pilotage.migrate.sql import Statement
 from pilotage.migrate.sql.online import Step, online, plain
 from pilotage.migrate.state import State
 
+Around = Callable[[Statement, Callable[[], Awaitable[int]]], Awaitable[int]]
+"""Awaits the running of an author's statement, and looks at the database before and after."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What running anything needs: the locked session, and who is told."""
+    """What running anything needs: the locked session, and who is told.
+
+    ``around``: who measures the author's statements (`pilotage.trace`).
+    """
 
     dialect: Dialect
     state: State
     session: Session
     settings: RunnerSettings
     emit: Emit
+    around: Around | None = None
+
+    async def execute(self, statement: Statement, text: str | None = None) -> int:
+        """Run an author's statement, or one batch of it as ``text``; the rows that it changed."""
+
+        async def run() -> int:
+            return await self.session.execute(statement.text if text is None else text)
+
+        return await (run() if self.around is None else self.around(statement, run))
 
 
 def where(migration: Migration, section: Section, statement: Statement, offset: int = 0) -> str:
