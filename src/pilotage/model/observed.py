@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pilotage.model.parts import Front, Host, Instance, Route
+from pilotage.model.parts import Front, Host, Instance, Kind, Route
 from pilotage.model.rule import Ships
 from pilotage.model.schema import SchemaView
 from pilotage.model.state import DeployState
@@ -33,9 +33,9 @@ class Observed:
         """Every instance that may be running: seen by the target, or registered where nobody can look.
 
         A registration on a host that answers, and that does not know the instance, is a ghost: an
-        instance is recorded on its host *before* it registers.
+        instance is recorded on its host *before* it registers. Pilotage itself is not among them.
         """
-        seen = tuple(instance for instance in self.instances if instance.alive)
+        seen = tuple(i for i in self.instances if i.alive and i.kind is not Kind.TOOL)
         answering = {host.name for host in self.hosts if host.reachable}
         unseen = tuple(
             Instance(

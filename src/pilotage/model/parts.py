@@ -86,6 +86,7 @@ class Kind(StrEnum):
     WORKER = "worker"  # consumes as soon as it runs
     ONCE = "once"  # one command of the release phase, in an instance of its own
     CONSOLE = "console"  # `exec`, started by a person; a deploy never stops it
+    TOOL = "tool"  # pilotage itself, in an instance of its own; no release's code runs in it
 
 
 class Life(StrEnum):

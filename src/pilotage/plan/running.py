@@ -169,11 +169,12 @@ def _change_workers(
 
 
 def _dead(observed: Observed, layout: Layout) -> tuple[Instance, ...]:
-    """Records of what no longer runs. A release command's record is its exit status: it stays."""
+    """Records of what no longer runs. That of a release command or a detached run is its exit status:
+    it stays."""
     return tuple(
         i
         for i in observed.instances
-        if not i.alive and i.service == layout.service and i.kind is not Kind.ONCE
+        if not i.alive and i.service == layout.service and i.kind not in (Kind.ONCE, Kind.TOOL)
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pilotage.wiring.console import console_job
 from pilotage.wiring.goals import (
+    commit_goal,
     contract_goal,
     findings,
     goal_of,
@@ -27,6 +28,7 @@ from pilotage.wiring.tidy import tidy
 __all__ = [
     "Project",
     "Use",
+    "commit_goal",
     "console_job",
     "contract_goal",
     "find_release",

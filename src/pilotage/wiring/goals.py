@@ -73,7 +73,15 @@ def worktree_goal(project: Project, observed: Observed) -> Goal:
 
     The release is the one that runs; before the first deploy it is one without a revision.
     """
-    migrations = load(project, project.config.root)
+    return _by_hand(project, observed, load(project, project.config.root))
+
+
+async def commit_goal(project: Project, observed: Observed, sha: str) -> Goal:
+    """`worktree_goal` with the files of a commit."""
+    return _by_hand(project, observed, await migrations_of(project, sha))
+
+
+def _by_hand(project: Project, observed: Observed, migrations: Migrations) -> Goal:
     release = observed.state.release(current(observed))
     if release is None:
         release = Release("worktree", "worktree", ships=migrations.ships())

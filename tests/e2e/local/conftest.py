@@ -185,12 +185,16 @@ class App:
     # -- the command line ------------------------------------------------------------------------
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command; ended with the test if it is not by then."""
+        """Start a command of pilotage; ended with the test if it is not by then."""
+        return self.run(sys.executable, "-m", "pilotage", *arguments, **options)
+
+    def run(self, *program: str, **options: Any) -> subprocess.Popen[str]:
+        """Start any program, with the secrets written."""
         secrets = self.root / ".pilotage" / "secrets"
         secrets.parent.mkdir(exist_ok=True)
         secrets.write_text(f"DATABASE_URL={self.url}\nMARK={self.mark}\n")
         process = subprocess.Popen(
-            [sys.executable, "-m", "pilotage", *arguments],
+            program,
             cwd=self.root,
             env={**os.environ, "COLUMNS": "100", **self.environment},
             **{

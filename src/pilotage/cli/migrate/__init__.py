@@ -20,6 +20,8 @@ COMMANDS = {
     "Act": {
         "apply": Entry("pilotage.cli.migrate.apply", "Apply what is pending in the worktree."),
         "run": Entry("pilotage.cli.migrate.run", "Run one half now."),
+        "follow": Entry("pilotage.cli.migrate.follow", "Show a detached run, to its end."),
+        "stop": Entry("pilotage.cli.migrate.stop", "End a detached run."),
         "mark": Entry("pilotage.cli.migrate.mark", "Record as applied what a person ran."),
         "down": Entry("pilotage.cli.migrate.down", "Take an expand half back."),
     },

@@ -30,6 +30,7 @@ def command(settings: Settings) -> None:
     from pilotage.cli.render import renderer
     from pilotage.cli.render.lines import print_json
     from pilotage.cli.running import run
+    from pilotage.detached import half_of
     from pilotage.migrate.report import counts, relative, report
     from pilotage.migrate.runner import SqlSchema
     from pilotage.wiring import Use
@@ -49,7 +50,23 @@ def command(settings: Settings) -> None:
                 compared = schema_file.Compared(skipped="a framework's own command migrates it")
                 if isinstance(schema, SqlSchema):
                     compared = await schema_file.compare(configured.schema, schema, view)
+                instances = sorted(
+                    (await project.world.target.observe()).instances,
+                    key=lambda i: (len(i.id), i.id),  # by their numbers
+                )
                 about = {
+                    "runs": [
+                        {
+                            "half": str(half_of(i)),
+                            "instance": i.id,
+                            "host": i.host,
+                            "life": str(i.life),
+                            "started_at": i.started_at,
+                            "detail": i.detail,
+                        }
+                        for i in instances
+                        if half_of(i) is not None
+                    ],
                     "stream": configured.stream,
                     "engine": configured.engine,
                     "database": schema.where,
@@ -108,9 +125,30 @@ def _page(
             yield from text.wrapped(f"{version} {trouble}", indent=4, first=f"  {text.bad('!')} ")
     if about["drift"]:
         yield f"  {text.bad('!')} the schema has drifted: `pilotage migrate verify` shows how"
+    yield from _runs(view, about["runs"])
     for intent in view.intents:
         what = "take back" if intent.revert else "apply"
         yield f"  {text.warn('!')} somebody is about to {what} {intent.ref}"
+
+
+def _runs(view: SchemaView, runs: list[dict[str, Any]]) -> Iterator[str]:
+    """The last detached run of each half that is not applied by now."""
+    from pilotage.cli import text
+    from pilotage.model import HalfRef
+
+    last = {run["half"]: run for run in runs}
+    for half, run in last.items():
+        if view.applied.has(HalfRef.parse(half)):
+            continue
+        name = half.removesuffix("/expand")
+        if run["life"] == "dead":
+            yield (
+                f"  {text.bad('!')} the detached run of {half} {run['detail']}: "
+                f"`pilotage migrate follow {name}` shows what it said"
+            )
+        else:
+            since = f" since {text.clock(run['started_at'])}" if run["started_at"] else ""
+            yield f"  {text.good('▸')} {half} runs in {run['instance']}{since}: `pilotage migrate follow {name}`"
 
 
 def _mark(half: HalfReport) -> str:

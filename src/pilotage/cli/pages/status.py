@@ -101,12 +101,12 @@ def _instances(observed: Observed, now: float) -> Iterator[str]:
                 first=f"  {text.warn('!')} ",
             )
     # A release command that ended is a record of its exit status, and nothing that anybody misses.
-    here = [i for i in observed.instances if i.alive or i.kind is not Kind.ONCE]
+    here = [i for i in observed.instances if i.alive or i.kind not in (Kind.ONCE, Kind.TOOL)]
     every = [*here, *(i for i in observed.alive if i not in observed.instances)]
     if not every:
         yield text.dim("  none")
         return
-    order = {Kind.TRAFFIC: 0, Kind.WORKER: 1, Kind.CONSOLE: 2, Kind.ONCE: 3}
+    order = {Kind.TRAFFIC: 0, Kind.WORKER: 1, Kind.CONSOLE: 2, Kind.ONCE: 3, Kind.TOOL: 4}
     every.sort(key=lambda i: (i.host, order[i.kind], i.role, i.release, i.index))
     yield from text.columns(_row(observed, instance, now) for instance in every)
 
@@ -161,11 +161,12 @@ def _traffic(observed: Observed, instance: Instance) -> str:
         case "none":
             return text.dim("no traffic")
         case _:
-            return text.dim("console") if instance.kind is Kind.CONSOLE else ""
+            words = {Kind.CONSOLE: "console", Kind.TOOL: "migrate run"}
+            return text.dim(words.get(instance.kind, ""))
 
 
 def _fits(observed: Observed, instance: Instance) -> str:
-    if not instance.alive:
+    if not instance.alive or instance.kind is Kind.TOOL:
         return ""
     fit = fits(observed.ships(instance.release), observed.schema.applied)
     if fit and not observed.schema.known:

@@ -92,6 +92,8 @@ class Launcher:
                 cwd=str(cwd),
             )
             records.status_path(instance.id).unlink(missing_ok=True)
+            if instance.kind is Kind.TOOL:  # whoever follows it wants to read of this run alone
+                records.log_path(instance.id).unlink(missing_ok=True)
             records.write(record)
             self._prune()
         return record
@@ -103,7 +105,7 @@ class Launcher:
         ended = [
             record
             for record in kept
-            if record.instance.kind is Kind.ONCE
+            if record.instance.kind in (Kind.ONCE, Kind.TOOL)
             and record.shim is not None
             and not records.alive(record)
         ]

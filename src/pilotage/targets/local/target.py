@@ -211,7 +211,11 @@ class LocalTarget:
         secrets = (*self._secrets(), *_secrets_in(job.env))
         launcher, records = self._launcher, self._records
         started = time.monotonic()
-        record = await self._begin(job.instance, job.revision, role, token=token, again=False)
+        known = records.read(job.instance.id) if token is None else None
+        if known is not None and known.shim is not None:
+            record = known  # to be joined or remembered: nothing is fetched or changed for that
+        else:
+            record = await self._begin(job.instance, job.revision, role, token=token, again=False)
         program = launcher.program(record, role, job.argv, timeout=job.timeout)
         if job.interactive:
             status = await launcher.attach(record, program, token=token, gate=gate)
