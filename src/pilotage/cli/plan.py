@@ -32,6 +32,7 @@ def command(settings: Settings, *, revision: str | None, again: bool, downtime: 
     from pilotage.observe import observe
     from pilotage.plan import plan_deploy
     from pilotage.wiring import Use, findings, goal_of
+    from pilotage.wiring.large import suggestions
 
     async def main() -> bool:
         async with opened(settings, warnings(settings), use=Use.PLAN, version=revision) as project:
@@ -40,7 +41,8 @@ def command(settings: Settings, *, revision: str | None, again: bool, downtime: 
             goal = await goal_of(project, found.sha, observed, again=again)
             now = await project.world.store.now()
             plan = plan_deploy(observed, goal, now=now, again=again, downtime=downtime)
-            plan = replace(plan, notes=(*project.notes, *plan.notes))
+            large = await suggestions(project, goal.migrations, observed.schema)
+            plan = replace(plan, notes=(*project.notes, *plan.notes, *large))
             hazards = findings(project, goal.migrations, observed.schema)
             about = About.project(project)
             if settings.as_json:

@@ -125,7 +125,7 @@ class MigrationsConfig:
 
     ``path`` is absolute, in the project; ``folder`` is the same path in the checkout of a revision,
     relative to its root. ``framework`` is there for every engine but ``sql``, with what the file leaves
-    out filled in; ``asked_lock_timeout`` is ``lock_timeout`` where the file has it.
+    out filled in; ``asked_lock_timeout`` is ``lock_timeout`` where the file has it. ``large_table``: rows.
     """
 
     path: Path
@@ -143,6 +143,7 @@ class MigrationsConfig:
     framework: Framework | None = None
     status_command: str | None = None
     asked_lock_timeout: float | None = None
+    large_table: int = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)

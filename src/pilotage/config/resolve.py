@@ -245,6 +245,7 @@ def _migrations(file: File, root: Path) -> MigrationsConfig | None:
         timeout=section.timeout,
         contract=section.contract,
         soak=section.soak,
+        large_table=section.large_table,
         schema=_path(root, section.schema_) if section.schema_ else None,
         seed=_path(root, section.seed) if section.seed else None,
         framework=_framework(section),

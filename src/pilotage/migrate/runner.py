@@ -16,7 +16,7 @@ from pilotage.migrate.backfill import Backfill
 from pilotage.migrate.catalogue import Findings, missing_effects
 from pilotage.migrate.connections import WORK
 from pilotage.migrate.database import DatabaseSchema
-from pilotage.migrate.dialects.base import StatementError
+from pilotage.migrate.dialects.base import StatementError, Trouble
 from pilotage.migrate.half import HalfRun
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.revert import Revert
@@ -198,6 +198,21 @@ class SqlSchema(DatabaseSchema):
                     changes += sql.changes(step.text, self._dialect.name)
         async with self._connections.use("look") as session:
             return await missing_effects(self._dialect, session, net(changes))
+
+    async def estimates(self, tables: Iterable[str]) -> dict[str, int]:
+        """About how many rows tables have, by their names as SQL; without those that are not there."""
+        found: dict[str, int] = {}
+        async with self._connections.use("look") as session:
+            for table in tables:
+                try:
+                    rows = await self._dialect.estimate(session, table)
+                except StatementError as error:
+                    if error.trouble is Trouble.LOST:
+                        raise self._connections.explain(error) from error
+                    continue
+                if rows is not None:
+                    found[table] = rows
+        return found
 
     async def first_windows(self, migration: Migration) -> Windows:
         """The first batches of a backfill as of now; see `pilotage.migrate.script`."""

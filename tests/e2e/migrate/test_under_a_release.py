@@ -61,3 +61,22 @@ def test_what_somebody_changes_after_a_deploy_is_found(shop: Shop):
     shop.write("3_more.sql", "ALTER TABLE orders ADD COLUMN more text;\n")
     shop.deploy()
     shop.migrate("verify")
+
+
+def test_a_plan_suggests_to_run_apart_what_reads_a_large_table(shop: Shop):
+    shop.configure("migrations: {large_table: 500}\n")
+    shop.write("1_create.sql", CREATE)
+    shop.deploy()
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)"
+    shop.execute(f"INSERT INTO orders (id) {numbers} SELECT i FROM n")
+    index = shop.write("2_index.sql", "CREATE INDEX orders_item ON orders (item);\n")
+    shop.commit()
+    (said,) = [note for note in shop.pilotage("plan", "--json").json["notes"] if "600 rows" in note]
+    assert said.startswith("2/expand builds an index on orders")
+    assert "pilotage migrate run 2 --detach" in said
+
+    index.write_text("-- pilotage: out-of-band\n\n" + index.read_text())
+    shop.commit()
+    plan = shop.pilotage("plan", "--json", status=1).json
+    assert not any("600 rows" in note for note in plan["notes"])
+    assert plan["refusals"][0]["next"] == "pilotage migrate run 2"

@@ -127,6 +127,11 @@ class Migrations(Section):
         description="When contract halves run: next deploy, after `soak`, or by hand.",
     )
     soak: Seconds = Field(default=600.0, description="How long `auto` waits after a deploy.")
+    large_table: Whole = Field(
+        default=10_000_000,
+        ge=1,
+        description="Rows from which on `plan` suggests to run a half apart from the deploy.",
+    )
     schema_: Text | None = Field(
         default=None,
         alias="schema",
