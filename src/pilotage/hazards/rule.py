@@ -28,12 +28,14 @@ _MAINTAINED = {"postgresql": (14, 0)}
 class Hazard:
     """What a rule says: a sentence or two, and the SQL to write instead.
 
-    ``at`` is the offset of the place in the section's text; None: where the change begins.
+    ``at`` is the offset of the place in the section's text; None: where the change begins. ``line`` is a
+    line of the file in its stead, for what a directive says.
     """
 
     message: str
     rewrite: str = ""
     at: int | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class HalfContext:
     made: Catalogue
     rewriter: Rewriter
     pairs: Sequence[tuple[Statement, Change]]
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements of the half, each once."""
+        return tuple({statement.start: statement for statement, _ in self.pairs}.values())
 
     def is_new(self, table: Name) -> bool:
         """Whether this file made the table."""

@@ -379,7 +379,7 @@ class TestSQLite:
             ("DROP TRIGGER x", c.Drop(kind="trigger", name=name("x"))),
             (
                 "CREATE UNIQUE INDEX i ON t (a)",
-                c.CreateIndex(table=name("t"), name="i", unique=True),
+                c.CreateIndex(table=name("t"), name="i", columns=("a",), unique=True),
             ),
             (
                 "CREATE TEMP TRIGGER x AFTER UPDATE OF a, b ON t BEGIN SELECT 1; END",
@@ -390,13 +390,16 @@ class TestSQLite:
             ("CREATE TABLE x AS SELECT 1", c.CreateTable(table=name("x"))),
             (
                 "UPDATE OR IGNORE t SET a = 1",
-                c.ChangeRows(verb="UPDATE", table=name("t"), whole=True),
+                c.ChangeRows(verb="UPDATE", table=name("t"), whole=True, columns=("a",)),
             ),
             (
                 "WITH x AS (SELECT 1) DELETE FROM t WHERE a",
                 c.ChangeRows(verb="DELETE", table=name("t"), whole=False),
             ),
-            ("REPLACE INTO t VALUES (1)", c.Other(what="REPLACE")),
+            (
+                "REPLACE INTO t VALUES (1)",
+                c.InsertRows(what="REPLACE", table=name("t"), again=True),
+            ),
             ("PRAGMA foreign_keys = ON", c.Other(what="PRAGMA", visible=False)),
             ("PRAGMA writable_schema = ON", c.Opaque(what="PRAGMA writable_schema")),
             ("ALTER TABLE t FROB", c.Opaque(what="a statement that could not be read")),

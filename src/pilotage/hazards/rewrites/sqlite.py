@@ -5,7 +5,7 @@ TABLE has no types, defaults or constraints to change."""
 
 from __future__ import annotations
 
-from pilotage.hazards.rewrites import in_contract, section, sections, some_value
+from pilotage.hazards.rewrites import Rewriter, in_contract, section, sections, some_value
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.sqlite.scanner import quote as _q
 
@@ -14,7 +14,7 @@ def _name(name: c.Name) -> str:
     return f"{_q(name.schema)}.{_q(name.name)}" if name.schema else _q(name.name)
 
 
-class SQLite:
+class SQLite(Rewriter):
     """`pilotage.hazards.rewrites.Rewriter` for SQLite."""
 
     def rename_column(self, change: c.RenameColumn, type: str) -> str:
@@ -52,10 +52,6 @@ class SQLite:
             ),
         )
 
-    def change_type(self, change: c.AlterType, type: str) -> str:
-        """SQLite changes no types."""
-        return ""
-
     def rename_table(self, change: c.Rename, columns: tuple[c.Column, ...]) -> str:
         """A view with the new name until the table takes it; triggers make it writable."""
         old, new = _q(change.name.name), _q(change.to.name)
@@ -83,14 +79,6 @@ class SQLite:
             in_contract(f"DROP VIEW {new}", f"ALTER TABLE {old} RENAME TO {new}"),
         )
 
-    def rename_enum_value(self, change: c.RenameEnumValue) -> str:
-        """SQLite has no enum types."""
-        return ""
-
-    def set_not_null(self, table: c.Name, column: str, type: str) -> str:
-        """SQLite adds no NOT NULL to a column."""
-        return ""
-
     def add_column_not_null(self, change: c.AddColumn) -> str:
         """A constant default, which SQLite itself asks for."""
         value = some_value(change.column.type)
@@ -101,17 +89,13 @@ class SQLite:
             note=f"{value} stands for the value that the rows of old code get.",
         )
 
-    def add_column_in_steps(self, change: c.AddColumn) -> str:
-        """SQLite accepts constant defaults alone."""
-        return ""
-
-    def add_constraint(self, change: c.AddConstraint) -> str:
-        """SQLite adds no constraints to a table."""
-        return ""
-
-    def index(self, change: c.CreateIndex | c.Drop) -> str:
-        """SQLite has one writer; there is no other way to build an index."""
-        return ""
+    def find_duplicates(self, table: c.Name, columns: tuple[str, ...], sql: str) -> str:
+        """In contract, after a query that finds what would fail."""
+        if "" in columns:
+            return ""
+        names = ", ".join(map(_q, columns))
+        query = f"SELECT {names}, count(*) FROM {_name(table)} GROUP BY {names} HAVING count(*) > 1"
+        return sections(section("verify", query), in_contract(sql))
 
     def update_in_batches(self, change: c.ChangeRows) -> str:
         """Only the author can say which rows are still to do."""

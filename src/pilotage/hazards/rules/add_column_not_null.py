@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -32,4 +32,15 @@ RULE = Rule(
     why="Old code names the columns that it knows, so the database must have a value for the new one.",
     on=(c.AddColumn,),
     check=check,
+    bad=(
+        Example("ALTER TABLE orders »ADD COLUMN seen_at timestamptz NOT NULL;"),
+        Example("ALTER TABLE orders »ADD n INT NOT NULL;", dialect="sqlite"),
+    ),
+    good=(
+        Example("ALTER TABLE orders ADD COLUMN n int NOT NULL DEFAULT 0;"),
+        Example(
+            "CREATE TABLE fresh (id bigint);\nALTER TABLE fresh ADD COLUMN n int NOT NULL;",
+            "it is new",
+        ),
+    ),
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import BOTH, Context, Hazard, Rule
+from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """A validated CHECK or FOREIGN KEY, or UNIQUE, PRIMARY KEY or EXCLUDE without an index."""
-    if not isinstance(change, c.AddConstraint) or context.is_new(change.table):
+    if not isinstance(change, c.AddConstraint) or context.is_idle(change.table):
         return
     constraint = change.constraint
     if constraint.kind in ("", "not null") or constraint.using_index:
@@ -20,10 +20,13 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         if not constraint.valid:
             return
         does = "reads every row"
+    elif constraint.kind == "primary key":
+        does = "builds an index, and reads every row for NULL,"
     else:
         does = "builds an index"
+    who = "writers" if constraint.kind == "foreign key" else "everybody"
     yield Hazard(
-        f"the {constraint.kind} constraint on {change.table} {does} under a lock that stops writers",
+        f"the {constraint.kind} constraint on {change.table} {does} under a lock that stops {who}",
         context.rewriter.add_constraint(change),
     )
 
@@ -36,6 +39,24 @@ RULE = Rule(
     halves=BOTH,
     why="Everybody who writes the table waits until all of it was read.",
     on=(c.AddConstraint,),
+    dialects=POSTGRESQL,
     check=check,
     mechanical=True,
+    bad=(
+        Example("ALTER TABLE orders »ADD CONSTRAINT k CHECK (amount > 0);"),
+        Example("ALTER TABLE orders »ADD FOREIGN KEY (customer_id) REFERENCES customers (id);"),
+        Example("ALTER TABLE orders »ADD UNIQUE (item);"),
+        Example(
+            "ALTER TABLE keyless »ADD PRIMARY KEY (n);", before="CREATE TABLE keyless (n int);"
+        ),
+        Example(
+            "ALTER TABLE orders »ADD EXCLUDE USING btree (item WITH =);",
+            "there is no way online: make a new table",
+        ),
+    ),
+    good=(
+        Example("ALTER TABLE orders ADD CONSTRAINT k CHECK (amount > 0) NOT VALID;"),
+        Example("ALTER TABLE orders ADD CONSTRAINT k UNIQUE USING INDEX k;"),
+        Example("ALTER TABLE orders ADD UNIQUE (item);", "it is empty", rows={"orders": 0}),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -24,4 +24,11 @@ RULE = Rule(
     why="First release code that can read the value, then code that writes it.",
     on=(c.AddEnumValue,),
     check=check,
+    bad=(Example("»ALTER TYPE state ADD VALUE 'sent';"),),
+    good=(
+        Example(
+            "CREATE TYPE size AS ENUM ('small');\nALTER TYPE size ADD VALUE 'large';",
+            "no old code reads it",
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -35,4 +35,14 @@ RULE = Rule(
     on=(c.ChangeRows,),
     check=check,
     mechanical=True,
+    bad=(
+        Example("»UPDATE orders SET amount = 0;"),
+        Example("»DELETE FROM orders;", dialect="sqlite"),
+    ),
+    good=(
+        Example("CREATE TABLE fresh (n int);\nUPDATE fresh SET n = 0;", "it is new"),
+        Example(
+            "-- expand\nSELECT 1;\n-- backfill\nUPDATE orders SET amount = 0 WHERE amount IS NULL;"
+        ),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -30,4 +30,6 @@ RULE = Rule(
     why="Rows that old code inserts get the new value, and an ORM may have cached the old one.",
     on=(c.SetDefault,),
     check=check,
+    bad=(Example("ALTER TABLE orders »ALTER state SET DEFAULT 'paid';"),),
+    good=(Example("ALTER TABLE orders ALTER note SET DEFAULT '';", "it had none"),),
 )

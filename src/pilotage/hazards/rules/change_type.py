@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -40,7 +40,7 @@ def widens(before: str, after: str) -> bool:
     The cases of PostgreSQL's own rules: a longer or unlimited varchar, varchar and text, a numeric of
     more digits with the same scale, more fractional seconds, cidr to inet.
     """
-    (old, old_size), (new, new_size) = _parts(before), _parts(after)
+    (old, old_size), (new, new_size) = parts(before), parts(after)
     if old == new == "numeric":
         return not new_size or (
             bool(old_size) and old_size[1:] == new_size[1:] and new_size[0] >= old_size[0]
@@ -70,7 +70,7 @@ _SAME_BYTES = {("varchar", "text"), ("text", "varchar"), ("cidr", "inet")}
 _SIZED = {"varchar", "varbit", "timestamp", "timestamptz", "time", "timetz", "interval"}
 
 
-def _parts(type: str) -> tuple[str, tuple[int, ...]]:
+def parts(type: str) -> tuple[str, tuple[int, ...]]:
     """A type's own name and the numbers in its parentheses: ``numeric(10, 2)`` → numeric, (10, 2)."""
     name, opened, rest = type.lower().partition("(")
     inside, _, after = rest.partition(")")
@@ -84,7 +84,7 @@ def _parts(type: str) -> tuple[str, tuple[int, ...]]:
 
 RULE = Rule(
     id="change-type",
-    numbers=(26, 27, 28),
+    numbers=(26,),
     class_=Class.OLD_CODE,
     severity=Severity.ERROR,
     halves=EXPAND,
@@ -92,4 +92,12 @@ RULE = Rule(
     "statement of a running release fails with 'cached plan must not change result type'.",
     on=(c.AlterType,),
     check=check,
+    bad=(
+        Example("ALTER TABLE orders »ALTER amount TYPE bigint;"),
+        Example("ALTER TABLE elsewhere »ALTER code TYPE text;", "what type it had is not known"),
+    ),
+    good=(
+        Example("ALTER TABLE orders ALTER item TYPE varchar(40);", "a widening, see `widen-type`"),
+        Example("-- contract\nALTER TABLE orders ALTER amount TYPE bigint;", "see `rewrite-type`"),
+    ),
 )

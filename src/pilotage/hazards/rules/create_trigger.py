@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -29,4 +29,10 @@ RULE = Rule(
     "takes a lock that waits for writers and stops them.",
     on=(c.Create,),
     check=check,
+    bad=(Example("»CREATE TRIGGER g BEFORE INSERT ON orders EXECUTE FUNCTION f();"),),
+    good=(
+        Example(
+            "CREATE TABLE fresh (n int);\nCREATE TRIGGER g BEFORE INSERT ON fresh EXECUTE FUNCTION f();"
+        ),
+    ),
 )

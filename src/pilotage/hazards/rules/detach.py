@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -15,7 +15,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if isinstance(change, c.Detach) and not context.is_new(change.child):
         yield Hazard(
             f"the rows of {change.child} vanish from {change.table} while old code still reads them",
-            in_contract(change.sql),
+            context.rewriter.detach(change) if change.partition else in_contract(change.sql),
         )
 
 
@@ -29,4 +29,10 @@ RULE = Rule(
     on=(c.Detach,),
     check=check,
     mechanical=True,
+    bad=(Example("ALTER TABLE log »DETACH PARTITION log_2020;"),),
+    good=(
+        Example(
+            "-- contract\n-- pilotage: transaction=false\nALTER TABLE log DETACH PARTITION log_2020 CONCURRENTLY;"
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -15,21 +15,21 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if not isinstance(change, c.DropColumn) or context.new_column(change.table, change.column):
         return
     column = context.column(change.table, change.column)
-    note = ""
-    if column is None or (column.not_null and column.default is None and not column.generated):
+    rewrite = ""
+    if column and column.not_null and column.default is None and not column.generated:
+        rewrite = context.rewriter.drop_required_column(change)
+    if not rewrite:
         note = (
             f"Where {change.column} is NOT NULL without a default, code that no longer writes it\n"
             "needs one, or DROP NOT NULL, in an expand half first."
         )
-    yield Hazard(
-        f"{change.table}.{change.column} is dropped while old code still uses it",
-        in_contract(change.sql, note=note),
-    )
+        rewrite = in_contract(change.sql, note="" if column else note)
+    yield Hazard(f"{change.table}.{change.column} is dropped while old code still uses it", rewrite)
 
 
 RULE = Rule(
     id="drop-column",
-    numbers=(37, 38),
+    numbers=(37,),
     class_=Class.OLD_CODE,
     severity=Severity.ERROR,
     halves=EXPAND,
@@ -38,4 +38,17 @@ RULE = Rule(
     on=(c.DropColumn,),
     check=check,
     mechanical=True,
+    bad=(
+        Example("ALTER TABLE orders\n  ADD COLUMN x int,\n  »DROP COLUMN note;"),
+        Example(
+            "ALTER TABLE orders »DROP COLUMN item;",
+            "NOT NULL goes first, and the column in contract",
+        ),
+    ),
+    good=(
+        Example("-- contract\nALTER TABLE orders DROP COLUMN note;"),
+        Example(
+            "ALTER TABLE orders ADD COLUMN x int;\nALTER TABLE orders DROP COLUMN x;", "it is new"
+        ),
+    ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -31,4 +31,13 @@ RULE = Rule(
     on=(c.DropDefault,),
     check=check,
     mechanical=True,
+    bad=(
+        Example("ALTER TABLE orders »ALTER state DROP DEFAULT;"),
+        Example(
+            "ALTER TABLE orders ADD COLUMN n int NOT NULL DEFAULT 0;\n"
+            "ALTER TABLE orders »ALTER n DROP DEFAULT;",
+            "the default of a new column, too: old code does not write it",
+        ),
+    ),
+    good=(Example("-- contract\nALTER TABLE orders ALTER state DROP DEFAULT;"),),
 )

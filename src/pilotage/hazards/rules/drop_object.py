@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
+# Rule → its place in the catalogue of hazards, the kinds of object, and one that it is tried on.
 _KINDS = {
-    "drop-view": ("view", "materialized view"),
-    "drop-function": ("function", "procedure", "aggregate", "operator"),
-    "drop-type": ("type", "domain"),
-    "drop-sequence": ("sequence",),
-    "drop-schema": ("schema",),
-    "drop-extension": ("extension",),
-    "drop-trigger": ("trigger", "rule", "event trigger"),
-    "drop-policy": ("policy",),
+    "drop-view": (46, ("view", "materialized view"), "VIEW recent"),
+    "drop-function": (46, ("function", "procedure", "aggregate", "operator"), "FUNCTION f(int)"),
+    "drop-type": (46, ("type", "domain"), "TYPE state"),
+    "drop-sequence": (46, ("sequence",), "SEQUENCE numbers"),
+    "drop-schema": (41, ("schema",), "SCHEMA archive"),
+    "drop-extension": (46, ("extension",), "EXTENSION postgis"),
+    "drop-trigger": (46, ("trigger", "rule", "event trigger"), "TRIGGER g ON orders"),
+    "drop-policy": (48, ("policy",), "POLICY p ON orders"),
 }
 
 # Everything else that can be dropped (a cast, a collation, a role, a server, …), but for what has a
@@ -26,12 +27,13 @@ _OTHER = "drop-other"
 _ELSEWHERE = {
     "table",
     "index",
+    "database",
     "statistic ext",
-    *(kind for group in _KINDS.values() for kind in group),
+    *(kind for _, group, _ in _KINDS.values() for kind in group),
 }
 
 
-def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
+def _rule(name: str, number: int, kinds: tuple[str, ...], tried: str) -> Rule:
     def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         if not isinstance(change, c.Drop):
             return
@@ -48,7 +50,7 @@ def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
 
     return Rule(
         id=name,
-        numbers=(41, 46, 48),
+        numbers=(number,),
         class_=Class.OLD_CODE,
         severity=Severity.ERROR,
         halves=EXPAND,
@@ -57,6 +59,8 @@ def _rule(name: str, kinds: tuple[str, ...]) -> Rule:
         on=(c.Drop,),
         check=check,
         mechanical=True,
+        bad=(Example(f"»DROP {tried};"),),
+        good=(Example(f"-- contract\nDROP {tried};"),),
     )
 
 
@@ -69,4 +73,7 @@ def _same(drop: c.Drop, other: c.Change) -> bool:
     )
 
 
-RULES = (*(_rule(name, kinds) for name, kinds in _KINDS.items()), _rule(_OTHER, ()))
+RULES = (
+    *(_rule(name, *of) for name, of in _KINDS.items()),
+    _rule(_OTHER, 46, (), "CAST (int AS text)"),
+)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -29,4 +29,9 @@ RULE = Rule(
     on=(c.Drop,),
     check=check,
     mechanical=True,
+    bad=(Example("»DROP TABLE orders;"),),
+    good=(
+        Example("-- contract\nDROP TABLE orders;"),
+        Example("CREATE TABLE fresh (n int);\nDROP TABLE fresh;", "it is new"),
+    ),
 )

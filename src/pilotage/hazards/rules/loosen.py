@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -35,4 +35,12 @@ RULE = Rule(
     why="Code that new code's rows can now reach must be ready for them first.",
     on=(c.DropNotNull, c.DropConstraint),
     check=check,
+    bad=(
+        Example("ALTER TABLE orders »ALTER item DROP NOT NULL;"),
+        Example("ALTER TABLE orders »DROP CONSTRAINT price_positive;"),
+    ),
+    good=(
+        Example("CREATE TABLE fresh (n int NOT NULL);\nALTER TABLE fresh ALTER n DROP NOT NULL;"),
+        Example("-- contract\nALTER TABLE orders DROP CONSTRAINT price_positive;"),
+    ),
 )

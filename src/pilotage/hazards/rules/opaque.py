@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -48,4 +48,14 @@ RULE = Rule(
     "person's word for that.",
     on=(c.Opaque, c.Create),
     check=check,
+    bad=(
+        Example("»DO $$ BEGIN PERFORM 1; END $$;"),
+        Example("»SELECT drop_everything();"),
+    ),
+    good=(
+        Example(
+            "-- pilotage: allow=opaque because it only logs\nDO $$ BEGIN RAISE NOTICE 'x'; END $$;"
+        ),
+        Example("SELECT setval('q', 1);"),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -29,4 +29,13 @@ RULE = Rule(
     why="Old and new releases run at the same time and need both names, on the same rows.",
     on=(c.RenameColumn,),
     check=check,
+    bad=(
+        Example("»ALTER TABLE orders RENAME note TO remark;"),
+        Example("ALTER TABLE orders »RENAME COLUMN item TO product;", dialect="sqlite"),
+    ),
+    good=(
+        Example(
+            "ALTER TABLE orders ADD COLUMN x int;\nALTER TABLE orders RENAME x TO y;", "it is new"
+        ),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -30,4 +30,10 @@ RULE = Rule(
     why="Old code writes the old value, which is then an error, and reads a new one it never heard of.",
     on=(c.RenameEnumValue,),
     check=check,
+    bad=(Example("»ALTER TYPE state RENAME VALUE 'new' TO 'open';"),),
+    good=(
+        Example(
+            "CREATE TYPE size AS ENUM ('small');\nALTER TYPE size RENAME VALUE 'small' TO 's';"
+        ),
+    ),
 )

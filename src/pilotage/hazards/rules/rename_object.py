@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 _KINDS = {
-    "rename-schema": (33, ("schema",)),
-    "rename-view": (46, ("view", "materialized view")),
-    "rename-function": (46, ("function", "procedure", "aggregate")),
-    "rename-type": (34, ("type", "domain")),
-    "rename-sequence": (31, ("sequence",)),
+    "rename-schema": (33, ("schema",), "SCHEMA archive RENAME TO old"),
+    "rename-view": (46, ("view", "materialized view"), "VIEW recent RENAME TO latest"),
+    "rename-function": (46, ("function", "procedure", "aggregate"), "FUNCTION f(int) RENAME TO g"),
+    "rename-type": (34, ("type", "domain"), "TYPE state RENAME TO stage"),
+    "rename-sequence": (31, ("sequence",), "SEQUENCE numbers RENAME TO counts"),
 }
 
 
-def _rule(name: str, number: int, kinds: tuple[str, ...]) -> Rule:
+def _rule(name: str, number: int, kinds: tuple[str, ...], tried: str) -> Rule:
     def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         if not isinstance(change, c.Rename) or change.kind not in kinds:
             return
@@ -46,7 +46,9 @@ def _rule(name: str, number: int, kinds: tuple[str, ...]) -> Rule:
         why="Old and new releases run at the same time and need both names.",
         on=(c.Rename,),
         check=check,
+        bad=(Example(f"»ALTER {tried};"),),
+        good=(Example(f"-- contract\nALTER {tried};"),),
     )
 
 
-RULES = tuple(_rule(name, number, kinds) for name, (number, kinds) in _KINDS.items())
+RULES = tuple(_rule(name, *of) for name, of in _KINDS.items())

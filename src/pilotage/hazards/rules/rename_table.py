@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -42,4 +42,14 @@ RULE = Rule(
     why="Old and new releases run at the same time and need both names.",
     on=(c.Rename,),
     check=check,
+    bad=(
+        Example("»ALTER TABLE orders RENAME TO sales;"),
+        Example("ALTER TABLE orders »RENAME TO sales;", dialect="sqlite"),
+    ),
+    good=(
+        Example(
+            "ALTER TABLE orders RENAME TO sales;\nCREATE VIEW orders AS SELECT * FROM sales;",
+            "the old name stays",
+        ),
+    ),
 )

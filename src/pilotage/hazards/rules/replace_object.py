@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -19,7 +19,8 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         and not context.made.has(drop.kind, drop.name, drop.table)
         for drop in context.earlier
     )
-    if change.replace or dropped:
+    there = not context.known.complete or context.known.has(change.kind, change.name, change.table)
+    if (change.replace and there) or dropped:
         yield Hazard(f"the {change.kind} {change.name} may be there already, and old code with it")
 
 
@@ -32,4 +33,13 @@ RULE = Rule(
     why="Old code gets the new definition the moment it is applied.",
     on=(c.Create,),
     check=check,
+    bad=(Example("»CREATE OR REPLACE VIEW recent AS SELECT 1;"),),
+    good=(
+        Example("CREATE VIEW recent AS SELECT 1;"),
+        Example(
+            "CREATE OR REPLACE VIEW recent AS SELECT 1;",
+            "the database says that there is none",
+            complete=True,
+        ),
+    ),
 )

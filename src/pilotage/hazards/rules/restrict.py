@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -30,4 +30,12 @@ RULE = Rule(
     on=(c.Restrict,),
     check=check,
     mechanical=True,
+    bad=(
+        Example("»REVOKE SELECT ON orders FROM app;"),
+        Example("ALTER TABLE orders »ENABLE ROW LEVEL SECURITY;"),
+    ),
+    good=(
+        Example("-- contract\nREVOKE SELECT ON orders FROM app;"),
+        Example("CREATE TABLE fresh (n int);\nALTER TABLE fresh ENABLE ROW LEVEL SECURITY;"),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
@@ -20,6 +20,8 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if context.new_column(table, column) or context.new_object("domain", table):
         return
     known = context.column(table, column)
+    if known and known.not_null:
+        return
     yield Hazard(
         f"{table}.{column} becomes NOT NULL while old code may still write NULL",
         context.rewriter.set_not_null(table, column, known.type if known else ""),
@@ -36,4 +38,15 @@ RULE = Rule(
     "that stops everybody.",
     on=(c.SetNotNull, c.AddConstraint),
     check=check,
+    bad=(
+        Example("ALTER TABLE orders »ALTER amount SET NOT NULL;"),
+        Example("ALTER TABLE orders »ADD CONSTRAINT n NOT NULL amount;"),
+    ),
+    good=(
+        Example(
+            "ALTER TABLE orders ADD COLUMN x int DEFAULT 0;\nALTER TABLE orders ALTER x SET NOT NULL;",
+            "it is new, and old code gets its default",
+        ),
+        Example("ALTER TABLE orders ALTER item SET NOT NULL;", "it is NOT NULL already"),
+    ),
 )

@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
-    """Any new constraint that touches a column which this file did not make."""
-    if not isinstance(change, c.AddConstraint) or context.is_new(change.table):
+    """Any new constraint or unique index that touches a column which this file did not make."""
+    if isinstance(change, c.CreateIndex) and change.unique:
+        constraint = c.Constraint("unique", columns=tuple(name for name in change.columns if name))
+    elif isinstance(change, c.AddConstraint):
+        constraint = change.constraint
+    else:
         return
-    constraint = change.constraint
+    if context.is_new(change.table) or constraint.using_index:
+        return
     if constraint.kind in ("", "not null"):
         return  # SET NOT NULL has a rule of its own
     if constraint.columns and all(context.new_column(change.table, n) for n in constraint.columns):
         return
     yield Hazard(
         f"old code that writes rows of {change.table} which break the new {constraint.kind} "
-        "constraint fails, also while it is NOT VALID"
+        "constraint fails" + (", also while it is NOT VALID" if constraint.kind in _LATER else "")
     )
+
+
+_LATER = ("check", "foreign key")  # what may be NOT VALID
 
 
 RULE = Rule(
@@ -31,6 +39,19 @@ RULE = Rule(
     severity=Severity.WARNING,
     halves=EXPAND,
     why="NOT VALID spares only the rows that are there, and these only until they are updated.",
-    on=(c.AddConstraint,),
+    on=(c.AddConstraint, c.CreateIndex),
     check=check,
+    bad=(
+        Example("ALTER TABLE orders »ADD CONSTRAINT k CHECK (amount > 0) NOT VALID;"),
+        Example(
+            "-- pilotage: transaction=false\n»CREATE UNIQUE INDEX CONCURRENTLY i ON orders (item);"
+        ),
+    ),
+    good=(
+        Example(
+            "ALTER TABLE orders ADD COLUMN x int;\nALTER TABLE orders ADD CHECK (x > 0) NOT VALID;",
+            "old code does not write x",
+        ),
+        Example("-- contract\nALTER TABLE orders ADD CONSTRAINT k CHECK (amount > 0) NOT VALID;"),
+    ),
 )

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import in_contract
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """TRUNCATE of a table that this file did not make."""
-    if isinstance(change, c.Truncate) and not context.is_new(change.table):
+    if isinstance(change, c.Truncate) and not context.is_idle(change.table):
         yield Hazard(
             f"all rows of {change.table} go while old code still uses them", in_contract(change.sql)
         )
@@ -29,4 +29,9 @@ RULE = Rule(
     on=(c.Truncate,),
     check=check,
     mechanical=True,
+    bad=(Example("»TRUNCATE orders;"),),
+    good=(
+        Example("-- contract\nTRUNCATE orders;"),
+        Example("TRUNCATE orders;", "it is empty already", rows={"orders": 0}),
+    ),
 )

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites import section
-from pilotage.hazards.rule import BOTH, Context, Hazard, Rule
+from pilotage.hazards.rule import BOTH, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """VALIDATE CONSTRAINT after ADD CONSTRAINT in the same transaction."""
-    if not isinstance(change, c.ValidateConstraint) or context.is_new(change.table):
+    if not isinstance(change, c.ValidateConstraint) or context.is_idle(change.table):
         return
     if context.section.directives.transaction and any(
         isinstance(add, c.AddConstraint)
@@ -42,4 +42,14 @@ RULE = Rule(
     on=(c.ValidateConstraint,),
     check=check,
     mechanical=True,
+    bad=(
+        Example(
+            "ALTER TABLE orders ADD CONSTRAINT k CHECK (amount > 0) NOT VALID;\nALTER TABLE orders »VALIDATE CONSTRAINT k;"
+        ),
+    ),
+    good=(
+        Example(
+            "-- pilotage: transaction=false\nALTER TABLE orders ADD CONSTRAINT k CHECK (amount > 0) NOT VALID;\nALTER TABLE orders VALIDATE CONSTRAINT k;"
+        ),
+    ),
 )

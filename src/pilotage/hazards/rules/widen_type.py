@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import EXPAND, Context, Hazard, Rule
+from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.hazards.rules.change_type import widens
 from pilotage.migrate.sql import change as c
 
@@ -32,4 +32,6 @@ RULE = Rule(
     "pooler is longer than the application does.",
     on=(c.AlterType,),
     check=check,
+    bad=(Example("ALTER TABLE orders »ALTER item TYPE text;"),),
+    good=(Example("-- contract\nALTER TABLE orders ALTER item TYPE text;"),),
 )

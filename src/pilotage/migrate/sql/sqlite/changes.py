@@ -121,6 +121,8 @@ class _Reader:
                 yield c.Other(what="PRAGMA", visible=False, sql=self.sql)
         elif verb is not None and verb.named("UPDATE", "DELETE"):
             yield self.rows(verb)
+        elif verb is not None and verb.named("INSERT", "REPLACE"):
+            yield self.insert(first, verb)
         elif first in _HARMLESS or (verb is not None and verb.named("SELECT", "VALUES")):
             yield c.Other(what=first, visible=False, sql=self.sql)
         elif verb is not None or first in ("ATTACH", "DETACH"):
@@ -136,7 +138,38 @@ class _Reader:
         table = self.qualified()
         rest = with_depth(self.tokens[self.at :])
         whole = not any(token.named("WHERE", "LIMIT") for depth, token in rest if not depth)
-        return c.ChangeRows(verb=verb.word, table=table, whole=whole, sql=self.sql)
+        return c.ChangeRows(
+            verb=verb.word, table=table, whole=whole, columns=self.assigned(), sql=self.sql
+        )
+
+    def assigned(self) -> tuple[str, ...]:
+        """The columns that the SET of an UPDATE assigns to, one by one."""
+        columns: list[str] = []
+        expected = False
+        for depth, token in with_depth(self.tokens[self.at :]):
+            if depth:
+                continue
+            if token.named("SET") or (columns and token.is_(",")):
+                expected = True
+            elif token.named("FROM", "WHERE", "RETURNING", "LIMIT", "ORDER"):
+                break
+            elif expected:
+                expected = False
+                if token.kind in (Kind.WORD, Kind.QUOTED):
+                    columns.append(unquoted(token).lower())
+        return tuple(columns)
+
+    def insert(self, what: str, verb: Token) -> c.Change:
+        self.at = self.tokens.index(verb) + 1
+        again = verb.named("REPLACE")
+        if self.accept("OR"):
+            again = self.next().named("IGNORE", "REPLACE")
+        self.expect("INTO")
+        table = self.qualified()
+        rest = [token for depth, token in with_depth(self.tokens[self.at :]) if not depth]
+        query = any(token.named("SELECT") for token in rest)
+        again = again or any(token.named("CONFLICT") for token in rest)
+        return c.InsertRows(what=what, table=table, query=query, again=again, sql=self.sql)
 
     # CREATE
 
@@ -162,7 +195,12 @@ class _Reader:
             self.expect("ON")
             table = c.Name(name.schema, self.name())
             yield c.CreateIndex(
-                table=table, name=name.name, unique=unique, if_not_exists=exists, sql=self.sql
+                table=table,
+                name=name.name,
+                columns=_indexed(self.group()),
+                unique=unique,
+                if_not_exists=exists,
+                sql=self.sql,
             )
         elif kind == "TRIGGER":
             while not self.accept("ON"):
@@ -239,6 +277,17 @@ def _parts(tokens: list[Token]) -> list[list[Token]]:
     if not all(parts):
         raise _Unreadable
     return parts
+
+
+def _indexed(tokens: list[Token]) -> tuple[str, ...]:
+    """The columns of an index; ``""`` for an expression."""
+    firsts = ((part[0], part[1:2]) for part in _parts(tokens))
+    return tuple(
+        unquoted(name).lower()
+        if name.kind in (Kind.WORD, Kind.QUOTED) and (not after or after[0].kind is Kind.WORD)
+        else ""
+        for name, after in firsts
+    )
 
 
 def _column(sql: str, tokens: list[Token]) -> tuple[c.Column, tuple[c.Constraint, ...]]:

@@ -22,6 +22,8 @@ _CLOSING = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 @lru_cache(maxsize=256)
 def scan(text: str) -> tuple[Token, ...]:
+    if "\0" in text:
+        raise SqlError("a NUL character", line=line_of(text, text.index("\0")))
     found: list[Token] = []
     start = 0
     while start < len(text):
@@ -49,8 +51,6 @@ def _token(text: str, start: int) -> tuple[Kind, int]:
         return Kind.NUMBER, _run(text, start, lambda c: _in_name(c) or c == ".")
     if _in_name(first):
         return Kind.WORD, _run(text, start, _in_name)
-    if first == "\0":
-        raise SqlError("a NUL character", line=line_of(text, start))
     return Kind.PUNCTUATION, start + 1
 
 
