@@ -17,12 +17,21 @@ SECTIONS = {
 }
 
 
+def _pages(docs: Path, folder: Path) -> list[Any]:
+    """The pages of a folder, its own first, then those of the folders in it."""
+    pages = sorted(folder.glob("*.md"), key=lambda p: (p.name != "index.md", p.name))
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [
+        *(page.relative_to(docs).as_posix() for page in pages),
+        *({path.name.capitalize(): _pages(docs, path)} for path in inside),
+    ]
+
+
 def on_config(config: Any) -> Any:
     """Set ``nav``; a section's own page comes first."""
     docs = Path(config["docs_dir"])
     nav: list[Any] = ["index.md"]
     for title, folder in SECTIONS.items():
-        pages = sorted(docs.glob(f"{folder}/*.md"), key=lambda p: (p.name != "index.md", p.name))
-        nav.append({title: [page.relative_to(docs).as_posix() for page in pages]})
+        nav.append({title: _pages(docs, docs / folder)})
     config["nav"] = nav
     return config

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pilotage.hazards.check import as_error, check, check_all, refuse_contract_work
 from pilotage.hazards.finding import Class, Finding, Severity
+from pilotage.hazards.framework import check_framework
 from pilotage.hazards.order import out_of_order
 from pilotage.hazards.rules import RULES
 
@@ -21,6 +22,7 @@ __all__ = [
     "as_error",
     "check",
     "check_all",
+    "check_framework",
     "out_of_order",
     "refuse_contract_work",
 ]

@@ -10,12 +10,11 @@ from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.order import OUT_OF_ORDER
 from pilotage.hazards.rewrites import rewriter
-from pilotage.hazards.rule import Context, HalfContext, Hazard, Rule
+from pilotage.hazards.rule import Context, HalfContext, finding_of
 from pilotage.hazards.rules import RULES, rules_for
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql import Change, Statement, grammar, located
 from pilotage.migrate.sql.online import has_steps
-from pilotage.migrate.sql.token import column_of, line_of
 from pilotage.model import Half, HalfRef
 
 IDS = frozenset({*(rule.id for rule in RULES), OUT_OF_ORDER})
@@ -150,7 +149,7 @@ def _check_half(
             for rule in rules:
                 if rule.id not in allowed and not (safe and rule.class_ is Class.AVAILABILITY):
                     for hazard in rule.check(change, context):
-                        yield _finding(rule, hazard, begin, context)
+                        yield finding_of(rule, hazard, begin, context)
         known.apply(change)
         if not _may_be_there(change):
             made.apply(change)
@@ -158,28 +157,12 @@ def _check_half(
     for rule in of_half:
         if rule.check_half and rule.id not in allowed:
             for hazard in rule.check_half(whole):
-                yield _finding(rule, hazard, 0, whole)
+                yield finding_of(rule, hazard, 0, whole)
 
 
 def _may_be_there(change: Change) -> bool:
     """Whether the change makes something that running code may have known before it."""
     return bool(getattr(change, "if_not_exists", False) or getattr(change, "replace", False))
-
-
-def _finding(rule: Rule, hazard: Hazard, begin: int, context: HalfContext) -> Finding:
-    section = context.section
-    place = begin if hazard.at is None else hazard.at
-    return Finding(
-        rule=rule.id,
-        class_=rule.class_,
-        severity=rule.severity,
-        file=context.migration.path,
-        line=hazard.line or section.line + line_of(section.text, place) - 1,
-        column=1 if hazard.line else column_of(section.text, place),
-        message=hazard.message,
-        rewrite=hazard.rewrite,
-        half=context.half,
-    )
 
 
 def _unknown_allows(migration: Migration, half: Half, section: Section) -> Iterator[Finding]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from pilotage.hazards.catalogue import Catalogue, Size
 from pilotage.hazards.check import check
 from pilotage.hazards.finding import Finding
+from pilotage.hazards.framework import LANGUAGES, check_file
 from pilotage.hazards.rule import Example
 from pilotage.migrate.loader import read_migration
-from pilotage.migrate.migration import Migration
+from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql.change import Name
+from pilotage.model import Half
 
 MARK = "»"
 
@@ -62,6 +64,8 @@ def place_of(example: Example) -> tuple[int, int]:
 
 def findings(example: Example) -> tuple[Finding, ...]:
     """Everything that is found in an example."""
+    if example.dialect not in SCHEMA:
+        return tuple(check_file(_of_a_framework(example), Half.EXPAND))
     known = Catalogue(server=example.server)
     check(_read(before(example), 1, example), dialect=example.dialect, known=known)
     for name, rows in example.rows.items():
@@ -75,3 +79,9 @@ def findings(example: Example) -> tuple[Finding, ...]:
 def _read(text: str, version: int, example: Example) -> Migration:
     path = Path(f"{version}_example.sql")
     return read_migration(text or "SELECT 1;", path=path, dialect=example.dialect)
+
+
+def _of_a_framework(example: Example) -> Migration:
+    ending = next(end for end, name in LANGUAGES.items() if name == example.dialect)
+    section = Section(text_of(example), 1)
+    return Migration("2", "example", Path(f"2_example{ending}"), expand=section)

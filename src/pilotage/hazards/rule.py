@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pilotage.hazards.catalogue import Catalogue
-from pilotage.hazards.finding import Class, Severity
+from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.rewrites import Rewriter
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql.change import Change, Column, Name
 from pilotage.migrate.sql.statement import Statement
+from pilotage.migrate.sql.token import column_of, line_of
 from pilotage.model import Half
 
 EXPAND = frozenset({Half.EXPAND})
@@ -19,6 +20,7 @@ BOTH = EXPAND | CONTRACT
 
 POSTGRESQL = frozenset({"postgresql"})
 SQLITE = frozenset({"sqlite"})
+FRAMEWORKS = frozenset({"python", "ruby"})  # what migrations of frameworks are written in
 
 # The oldest version that its makers still maintain: what an unknown server is taken for.
 _MAINTAINED = {"postgresql": (14, 0)}
@@ -154,7 +156,7 @@ class Rule:
 
     ``id`` is what ``allow=`` names; ``numbers`` are its places in the catalogue of hazards. It is asked
     with ``check`` about changes of the types in ``on`` (and of no subtype), and with ``check_half`` about
-    each half. ``dialects`` are those that it is for; None: all. ``bad`` and ``good`` are its test cases.
+    each half. ``dialects`` are those that it is for; None: all of SQL. ``bad`` and ``good`` are its test cases.
     ``mechanical``: its rewrites leave nothing for a person to decide (no placeholder, no new name that
     code must learn), so ``--fix`` may write them: what stands there in the section of the finding goes
     in place of the statement, and every other section to the end of the file's own.
@@ -173,3 +175,36 @@ class Rule:
     mechanical: bool = False
     bad: tuple[Example, ...] = ()
     good: tuple[Example, ...] = ()
+
+    def is_for(self, dialect: str) -> bool:
+        """Whether it is for files of this dialect, or language."""
+        if self.dialects is None:
+            return dialect not in FRAMEWORKS
+        return dialect in self.dialects
+
+
+def finding_of(rule: Rule, hazard: Hazard, begin: int, context: HalfContext) -> Finding:
+    """What a rule says of a half, as a finding; ``begin`` is where its change begins in the section."""
+    section = context.section
+    place = begin if hazard.at is None else hazard.at
+    return Finding(
+        rule=rule.id,
+        class_=rule.class_,
+        severity=rule.severity,
+        file=context.migration.path,
+        line=hazard.line or section.line + line_of(section.text, place) - 1,
+        column=1 if hazard.line else column_of(section.text, place),
+        message=hazard.message,
+        rewrite=_in_half(hazard.rewrite, context.half),
+        half=context.half,
+    )
+
+
+def _in_half(rewrite: str, half: Half) -> str:
+    """A rewrite that is one section alone, as a section of the half that it is for."""
+    first, _, rest = rewrite.partition("\n")
+    if half is Half.CONTRACT and first == "-- expand":
+        sections = ("-- contract", "-- backfill", "-- verify")
+        if not any(line in sections for line in rest.splitlines()):
+            return f"-- contract\n{rest}"
+    return rewrite

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pilotage.errors import MigrationFileError, PilotageError, UsageError
 from pilotage.events import Note
 from pilotage.migrate.migration import Migrations
-from pilotage.model import Observed, Release, SchemaView, release_id
+from pilotage.model import HalfRef, Observed, Release, SchemaView, release_id
 from pilotage.plan import Goal, current
 from pilotage.plan.halves import held_refs
 from pilotage.plan.verbs import deploy_spec
@@ -220,18 +220,26 @@ def findings(project: Project, migrations: Migrations, view: SchemaView) -> tupl
 
     On a database that nothing uses yet, errors alone: its warnings are of what meets traffic.
     """
-    if project.dialect is None or migrations.framework:
+    if project.dialect is None:
         return ()
+    if migrations.framework:
+        from pilotage.hazards import check_framework
+
+        return () if view.fresh else check_framework(migrations, only=_pending(migrations, view))
     return _findings(project.dialect, migrations, view)
+
+
+def _pending(migrations: Migrations, view: SchemaView) -> set[HalfRef]:
+    return {
+        ref for migration in migrations for ref in migration.halves() if not view.applied.has(ref)
+    }
 
 
 def _findings(dialect: str, migrations: Migrations, view: SchemaView) -> tuple[Finding, ...]:
     from pilotage.hazards import Severity, check_all, out_of_order
 
     applied = view.applied
-    pending = {
-        ref for migration in migrations for ref in migration.halves() if not applied.has(ref)
-    }
+    pending = _pending(migrations, view)
     if not pending:
         return ()
     found = (

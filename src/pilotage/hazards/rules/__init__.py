@@ -46,6 +46,7 @@ from pilotage.hazards.rules import (
     irreversible_data,
     json_column,
     key_type_mismatch,
+    live_models,
     lock_table,
     long_name,
     loosen,
@@ -129,6 +130,7 @@ RULES: tuple[Rule, ...] = tuple(
             irreversible_data.RULE,
             json_column.RULE,
             key_type_mismatch.RULE,
+            live_models.RULE,
             lock_table.RULE,
             long_name.RULE,
             loosen.RULE,
@@ -179,11 +181,7 @@ def rules_for(
     dialect: str, half: Half
 ) -> tuple[Mapping[type[Change], tuple[Rule, ...]], tuple[Rule, ...]]:
     """The rules that a half of a dialect's migration is asked about: by type of change, and as a whole."""
-    mine = [
-        rule
-        for rule in RULES
-        if half in rule.halves and (rule.dialects is None or dialect in rule.dialects)
-    ]
+    mine = [rule for rule in RULES if half in rule.halves and rule.is_for(dialect)]
     kinds = {kind for rule in mine for kind in rule.on}
     by_change = {kind: tuple(rule for rule in mine if kind in rule.on) for kind in kinds}
     return by_change, tuple(rule for rule in mine if rule.check_half)

@@ -35,6 +35,7 @@ _ELSEWHERE = {
 
 def _rule(name: str, number: int, kinds: tuple[str, ...], tried: str) -> Rule:
     def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+        """`DROP` of what this file did not make, and does not make again."""
         if not isinstance(change, c.Drop):
             return
         if change.kind in _ELSEWHERE if name == _OTHER else change.kind not in kinds:

@@ -20,6 +20,7 @@ _KINDS = {
 
 def _rule(name: str, number: int, kinds: tuple[str, ...], tried: str) -> Rule:
     def check(change: c.Change, context: Context) -> Iterator[Hazard]:
+        """`ALTER … RENAME` and `SET SCHEMA` of what this file did not make."""
         if not isinstance(change, c.Rename) or change.kind not in kinds:
             return
         if context.new_object(change.kind, change.name):
