@@ -38,14 +38,14 @@ RULE = Rule(
             "from django.db import migrations\n"
             "»from shop.models import Order\n\n\n"
             "def fill(apps, schema_editor):\n"
-            "    Order.objects.filter(state=None).update(state='new')\n\n\n"
+            '    Order.objects.filter(state=None).update(state="new")\n\n\n'
             "class Migration(migrations.Migration):\n"
             "    operations = [migrations.RunPython(fill)]\n",
             "Django",
             dialect="python",
         ),
         Example(
-            "revision = '2'\ndown_revision = '1'\n\n\n"
+            'revision = "2"\ndown_revision = "1"\n\n\n'
             "def upgrade():\n"
             "    »from shop.models import Order\n\n"
             "    session.query(Order).delete()\n",
@@ -65,8 +65,8 @@ RULE = Rule(
     good=(
         Example(
             "def fill(apps, schema_editor):\n"
-            "    Order = apps.get_model('shop', 'Order')\n"
-            "    Order.objects.filter(state=None).update(state='new')\n\n\n"
+            '    Order = apps.get_model("shop", "Order")\n'
+            '    Order.objects.filter(state=None).update(state="new")\n\n\n'
             "class Migration(migrations.Migration):\n"
             "    operations = [migrations.RunPython(fill)]\n",
             "the historical class",
@@ -75,8 +75,9 @@ RULE = Rule(
         Example(
             "import shop.models\nfrom django.db import migrations, models\n\n\n"
             "class Migration(migrations.Migration):\n"
-            "    operations = [migrations.AddField('order', 'file', "
-            "models.FileField(upload_to=shop.models.path))]\n",
+            "    operations = [\n"
+            '        migrations.AddField("order", "file", models.FileField(upload_to=shop.models.path)),\n'
+            "    ]\n",
             "a function that a field names; Django writes this itself",
             dialect="python",
         ),
