@@ -24,7 +24,8 @@ from typing import Any
 import psycopg
 
 from benchmarks.measure import table, write
-from pilotage.demo import http1, postgres, process, repository
+from pilotage import embedded
+from pilotage.demo import http1, process, repository
 from pilotage.demo.load import CONNECTIONS
 from pilotage.demo.process import LoadProcess
 from pilotage.demo.seed import ORDERS, SEED
@@ -40,7 +41,7 @@ class Place:
     folder: Path
     port: int
     shop: repository.Repository
-    server: postgres.Postgres
+    server: embedded.Postgres
     pilotage: process.Pilotage
 
     async def run(self, *arguments: str) -> float:
@@ -56,9 +57,9 @@ async def place() -> AsyncIterator[Place]:
     """Make it; at the end, stop everything in it and remove it."""
     folder = Path(tempfile.mkdtemp(prefix="pilotage-bench-")).resolve()
     folder.chmod(0o711)  # under root the server runs as another user
-    server = await asyncio.to_thread(postgres.start, folder)
+    server = await asyncio.to_thread(embedded.start, folder, "shop")
     try:
-        port = postgres.free_port()
+        port = embedded.free_port()
         shop = await asyncio.to_thread(repository.build, folder / "shop", port=port)
         secrets = shop.path / ".pilotage" / "secrets"
         secrets.parent.mkdir(mode=0o700)
@@ -156,7 +157,7 @@ async def restarts(at: Place, tag: str, count: int, rate: float) -> dict[str, An
 
     ``stall_ms``: the longest time from stopping the process until the new one answers.
     """
-    port = postgres.free_port()
+    port = embedded.free_port()
     environment = {
         **at.pilotage.environment,
         "DATABASE_URL": at.server.url(),

@@ -22,7 +22,7 @@ import psycopg
 
 from benchmarks.measure import Contestant, against, environment, in_turn, timed, write
 from benchmarks.peers import TOOLS, BareLoop, Files, Pilotage, Tool
-from pilotage.demo import postgres
+from pilotage import embedded
 from pilotage.events import ignore
 from pilotage.migrate.loader import load_migrations
 from pilotage.migrate.runner import SqlSchema
@@ -44,11 +44,11 @@ def files(kind: str, count: int) -> Files:
 
 
 @contextmanager
-def server() -> Iterator[postgres.Postgres]:
+def server() -> Iterator[embedded.Postgres]:
     """A PostgreSQL that is as safe as it is by default, which is checked."""
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-") as folder:
         Path(folder).chmod(0o711)  # under root the server runs as another user
-        running = postgres.start(Path(folder))
+        running = embedded.start(Path(folder), "shop")
         try:
             with psycopg.connect(running.url("postgres")) as connection:
                 for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -59,7 +59,7 @@ def server() -> Iterator[postgres.Postgres]:
             running.stop()
 
 
-def new_database(running: postgres.Postgres, *, used: bool) -> str:
+def new_database(running: embedded.Postgres, *, used: bool) -> str:
     """The URL of a new database; ``used``: with a table in it."""
     name = f"bench_{uuid4().hex[:8]}"
     with psycopg.connect(running.url("postgres"), autocommit=True) as connection:
@@ -94,7 +94,7 @@ def applied(url: str) -> int:
 
 
 def command(
-    tool: Tool, running: postgres.Postgres, folder: Path, count: int, *, used: bool
+    tool: Tool, running: embedded.Postgres, folder: Path, count: int, *, used: bool
 ) -> Contestant:
     """The tool as a process, on a new database each time."""
 
@@ -109,7 +109,7 @@ def command(
     return run
 
 
-def library(running: postgres.Postgres, folder: Path, count: int, *, used: bool) -> Contestant:
+def library(running: embedded.Postgres, folder: Path, count: int, *, used: bool) -> Contestant:
     """Pilotage's runner in a process that is there: what applying alone takes, files read."""
     migrations = list(load_migrations(folder / "db/migrations", dialect="postgresql"))
 
@@ -134,7 +134,7 @@ def library(running: postgres.Postgres, folder: Path, count: int, *, used: bool)
     return run
 
 
-def bare_library(running: postgres.Postgres, folder: Path, count: int) -> Contestant:
+def bare_library(running: embedded.Postgres, folder: Path, count: int) -> Contestant:
     """The bare loop in a process that is there."""
     source = compile((Path(__file__).with_name("bare_loop.py")).read_text(), "bare_loop.py", "exec")
 

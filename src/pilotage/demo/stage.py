@@ -12,9 +12,9 @@ from typing import Any
 
 from pilotage.demo import http1
 from pilotage.demo.narrator import Narrator
-from pilotage.demo.postgres import Postgres
 from pilotage.demo.process import Command, Done, LoadProcess, Pilotage, start_load, typed
 from pilotage.demo.repository import Repository
+from pilotage.embedded import Postgres
 
 DETAIL = re.compile(r"\s{8}\S|\[ *\d+/\d+\] done in ")
 RELEASE_ID = 12  # hexadecimal digits of a revision

@@ -19,7 +19,8 @@ from typing import Any
 
 import psycopg
 
-from pilotage.demo import postgres, process, repository
+from pilotage import embedded
+from pilotage.demo import process, repository
 from pilotage.demo.load import CONNECTIONS, RATE
 from pilotage.demo.narrator import Narrator, Row, narrator
 from pilotage.demo.scenes import SCENES
@@ -27,6 +28,7 @@ from pilotage.demo.seed import ORDERS
 from pilotage.demo.stage import Stage
 
 NOTHING = {"before": None, "during": None}
+ROLE = "shop"
 PATIENCE = 20  # seconds for the worker to ship what is left when the load has stopped
 
 
@@ -85,12 +87,12 @@ async def _play(stage: Stage) -> None:
 async def _stage(options: Options, teller: Narrator) -> AsyncIterator[Stage]:
     """Set the stage; whatever happens, leave nothing running."""
     folder = await asyncio.to_thread(_folder)
-    server: postgres.Postgres | None = None
+    server: embedded.Postgres | None = None
     stage: Stage | None = None
     try:
         teller.say(f"Pilotage's demo plays in {folder}")
-        server = await asyncio.to_thread(postgres.start, folder)
-        port = postgres.free_port()
+        server = await asyncio.to_thread(embedded.start, folder, ROLE)
+        port = embedded.free_port()
         shop = await asyncio.to_thread(repository.build, folder / "shop", port=port)
         secrets = shop.path / ".pilotage" / "secrets"
         secrets.parent.mkdir(mode=0o700)
@@ -115,7 +117,7 @@ def _folder() -> Path:
 
 async def _clean_up(
     folder: Path,
-    server: postgres.Postgres | None,
+    server: embedded.Postgres | None,
     stage: Stage | None,
     *,
     keep: bool,

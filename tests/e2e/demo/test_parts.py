@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pilotage.demo import postgres, repository
+from pilotage import embedded
+from pilotage.demo import repository
 from pilotage.demo.narrator import Narrator, Plain, Rich, Row, narrator
 from pilotage.demo.process import environment
 from pilotage.migrate.loader import load_migrations
@@ -72,7 +73,7 @@ def test_the_server_wants_a_password_and_stops() -> None:
 
 
 def _lives_and_ends(folder: Path) -> None:
-    server = postgres.start(folder)
+    server = embedded.start(folder, "shop")
     try:
         with psycopg.connect(server.url("postgres")) as connection:
             row = connection.execute("SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = "

