@@ -68,6 +68,13 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
   AND c.relkind IN ('r', 'p', 'f', 'i', 'I', 'S', 'v', 'm') AND c.relname NOT LIKE 'pilotage\_%'
 """
+# An empty table is better left alone: the planner believes that one which was never counted will grow.
+_UNCOUNTED = r"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.reltuples < 0 AND c.relname NOT LIKE 'pilotage\_%'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
+  AND pg_relation_size(c.oid) > 0
+"""
 _LOCKS = """
 SELECT relation, mode, granted FROM pg_locks
 WHERE pid = $1 AND locktype = 'relation'
@@ -108,8 +115,11 @@ class PostgresObserver:
         return self._watcher
 
     async def begin(self) -> None:
-        """Note the relations of the database."""
-        rows = await (await self._watching()).query(_RELATIONS)
+        """Note the relations of the database, and count the rows of those that have any."""
+        watcher = await self._watching()
+        for schema, name in await watcher.query(_UNCOUNTED):
+            await watcher.execute(f"ANALYZE {quote(schema)}.{quote(name)}")
+        rows = await watcher.query(_RELATIONS)
         names = {oid: _shown(schema, name, visible) for oid, schema, name, _, visible, *_ in rows}
         self._known = {
             oid: _Known(
