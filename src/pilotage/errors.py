@@ -134,9 +134,23 @@ class SecretMissing(ConfigError):
 
 
 class MigrationFileError(PilotageError):
-    """A migration file is wrong. ``where`` is ``file:line``."""
+    """A migration file is wrong. ``where`` is ``file:line``; ``line`` and ``column`` are 0 where not known."""
 
     exit_status = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        state: str = "",
+        next: str = "",
+        line: int = 0,
+        column: int = 0,
+    ) -> None:
+        super().__init__(what, where=where, state=state, next=next)
+        self.line = line
+        self.column = column
 
 
 class DeployError(PilotageError):

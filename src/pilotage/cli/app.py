@@ -18,6 +18,7 @@ COMMANDS = {
         "rollback": Entry("pilotage.cli.rollback", "Go back to a release that fits the schema."),
         "contract": Entry("pilotage.cli.contract", "Apply held contract halves, with proof."),
         "migrate": Entry("pilotage.cli.migrate", "Work with single migrations."),
+        "hazards": Entry("pilotage.cli.hazards", "Find what in migrations would do harm."),
     },
     "Edge": {
         "maintenance": Entry("pilotage.cli.maintenance", "Answer requests with a page."),

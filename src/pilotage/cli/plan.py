@@ -31,19 +31,20 @@ def command(settings: Settings, *, revision: str | None, again: bool, downtime: 
     from pilotage.cli.running import run
     from pilotage.observe import observe
     from pilotage.plan import plan_deploy
-    from pilotage.wiring import Use, findings, goal_of
+    from pilotage.wiring import Use, files_of, findings, goal_of
     from pilotage.wiring.large import suggestions
 
     async def main() -> bool:
         async with opened(settings, warnings(settings), use=Use.PLAN, version=revision) as project:
             found = await project.revision(revision, dirty=True)
             observed = await observe(project.world)
-            goal = await goal_of(project, found.sha, observed, again=again)
+            files = await files_of(project, found.sha, observed)
+            goal = await goal_of(project, found.sha, observed, again=again, files=files)
             now = await project.world.store.now()
             plan = plan_deploy(observed, goal, now=now, again=again, downtime=downtime)
             large = await suggestions(project, goal.migrations, observed.schema)
             plan = replace(plan, notes=(*project.notes, *plan.notes, *large))
-            hazards = findings(project, goal.migrations, observed.schema)
+            hazards = findings(project, goal.migrations, observed.schema, files.known)
             about = About.project(project)
             if settings.as_json:
                 print_json(to_json(about, found, plan, hazards), settings, pretty=True)

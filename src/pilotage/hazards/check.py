@@ -12,6 +12,7 @@ from pilotage.hazards.order import OUT_OF_ORDER
 from pilotage.hazards.rewrites import rewriter
 from pilotage.hazards.rule import Context, HalfContext, finding_of
 from pilotage.hazards.rules import RULES, rules_for
+from pilotage.hazards.sizes import harmless, size_of, weighed
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql import Change, Statement, grammar, located
 from pilotage.migrate.sql.online import has_steps
@@ -26,13 +27,14 @@ def check(
     dialect: str,
     known: Catalogue | None = None,
     only: Container[HalfRef] | None = None,
+    silenced: set[tuple[Half, str]] | None = None,
 ) -> tuple[Finding, ...]:
     """The hazards of one migration, in the order of the file, but for those that it allows.
 
     ``known`` is the schema before it; rules that need a column's type say less without it. It is brought
     up to date with the migration. A squash has no hazards: it runs on an empty database, and everywhere
     else it is only recorded. ``only``: judge these halves alone; a ``known`` that is complete has the
-    others already.
+    others already. ``silenced`` is filled with the hazards that an ``allow`` kept out of the result.
 
     Raises
     ------
@@ -61,6 +63,7 @@ def check(
                 known=known,
                 made=made,
                 judged=judged and not migration.replaces,
+                silenced=set() if silenced is None else silenced,
             )
     return tuple(findings)
 
@@ -129,6 +132,7 @@ def _check_half(
     known: Catalogue,
     made: Catalogue,
     judged: bool,
+    silenced: set[tuple[Half, str]],
 ) -> Iterator[Finding]:
     reader = grammar(dialect)
     pairs: list[tuple[Statement, Change]] = [
@@ -146,17 +150,24 @@ def _check_half(
             begin = statement.start + change.offset
             # Its locks are what the steps of `online` are for; what it means to other code stays.
             safe = section.directives.online and has_steps(change, dialect)
+            size = size_of(change, known) if known.server else None
             for rule in rules:
-                if rule.id not in allowed and not (safe and rule.class_ is Class.AVAILABILITY):
-                    for hazard in rule.check(change, context):
-                        yield finding_of(rule, hazard, begin, context)
+                for hazard in rule.check(change, context):
+                    if rule.id in allowed:
+                        silenced.add((half, rule.id))
+                    elif safe and rule.class_ is Class.AVAILABILITY:
+                        continue
+                    elif size is None or not harmless(size, rule.class_, rule.severity):
+                        yield weighed(finding_of(rule, hazard, begin, context), size)
         known.apply(change)
         if not _may_be_there(change):
             made.apply(change)
     whole = HalfContext(*around)
     for rule in of_half:
-        if rule.check_half and rule.id not in allowed:
-            for hazard in rule.check_half(whole):
+        for hazard in rule.check_half(whole) if rule.check_half else ():
+            if rule.id in allowed:
+                silenced.add((half, rule.id))
+            else:
                 yield finding_of(rule, hazard, 0, whole)
 
 

@@ -27,6 +27,12 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+SYNTAX, FOREIGN, FILE = "syntax-error", "foreign-sql", "migration-file"
+UNREADABLE = frozenset({SYNTAX, FOREIGN, FILE})
+"""Findings of `pilotage.hazards.lint` that no rule makes: SQL that does not parse, SQL of another database,
+and what the loader would refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One hazard in one half. ``line`` and ``column`` count from 1, in the file.
@@ -48,6 +54,11 @@ class Finding:
     def where(self) -> str:
         """``file:line``."""
         return f"{self.file}:{self.line}"
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it says that (a part of) the file could not be read at all."""
+        return self.rule in UNREADABLE
 
     def to_json(self) -> dict[str, Any]:
         """The finding as an object of strings and numbers."""

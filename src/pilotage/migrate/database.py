@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from pilotage.errors import DatabaseError
+from pilotage.hazards.catalogue import Catalogue
 from pilotage.migrate import create, dialects
 from pilotage.migrate.connections import WORK, Connections
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
@@ -25,6 +26,9 @@ from pilotage.migrate.state import State
 from pilotage.migrate.tables import table_format
 from pilotage.model import Applied, HalfRef, Intent, Registration, SchemaView, announced
 from pilotage.secret import Secret
+
+_SURVEY, _SURVEY_LOCK = 10.0, 0.5
+"""Seconds that a query of `DatabaseSchema.survey` may take, and that it may wait for a lock."""
 
 
 class DatabaseSchema:
@@ -127,6 +131,30 @@ class DatabaseSchema:
     async def _true(self, session: Session, view: SchemaView) -> SchemaView:
         """What our rows say, made true by whatever knows better; in the transaction of the look."""
         return view
+
+    async def survey(self) -> Catalogue | None:
+        """The schema as it is with the sizes of its tables, as of one moment; None: it cannot say.
+
+        Read-only, in a few queries, and never long: where a table is locked against everybody, its
+        size is the last estimate.
+
+        Raises
+        ------
+        DatabaseError
+            It cannot be read, or not in time.
+        """
+        async with self._connections.use("look") as session:
+            try:
+                return await self._survey(session, exact=True)
+            except StatementError as error:
+                if error.trouble is not Trouble.LOCK:
+                    raise
+            return await self._survey(session, exact=False)
+
+    async def _survey(self, session: Session, *, exact: bool) -> Catalogue | None:
+        async with session.transaction(snapshot=True):
+            await self._dialect.limit(session, lock=_SURVEY_LOCK, total=_SURVEY, local=True)
+            return await self._dialect.survey(session, exact=exact)
 
     def document(self) -> StateDocument:
         """The deploy state of the service, in ``pilotage_state``."""

@@ -8,7 +8,7 @@ database's own grammar, so that a mistake is found before anything is touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -60,8 +60,20 @@ def load_files(files: Mapping[Path, bytes], *, dialect: str) -> Migrations:
         for path in sorted(files)
         if path.suffix == ".sql"
     ]
-    _check_versions(migrations)
-    loaded = Migrations({migration.version: migration for migration in migrations})
+    return together(migrations)
+
+
+def together(migrations: Iterable[Migration]) -> Migrations:
+    """The files of a folder as one whole.
+
+    Raises
+    ------
+    MigrationFileError
+        Two have one version, or one requires or replaces what is not there.
+    """
+    files = tuple(migrations)
+    _check_versions(files)
+    loaded = Migrations({migration.version: migration for migration in files})
     for migration in loaded:
         _check_requires(migration, loaded)
         _check_squash(migration, loaded)
@@ -89,7 +101,18 @@ def read_migration(text: str | bytes, *, path: Path, dialect: str) -> Migration:
     MigrationFileError
         The sections or directives are wrong, or the text breaks off.
     """
-    version, name = _version_and_name(path)
+    version, name = version_and_name(path)
+    return read_file(text, path=path, dialect=dialect, version=version, name=name)
+
+
+def read_file(text: str | bytes, *, path: Path, dialect: str, version: str, name: str) -> Migration:
+    """`read_migration` of a file with any name.
+
+    Raises
+    ------
+    MigrationFileError
+        It is no text, or a section or a directive is wrong.
+    """
     with located(path, 1):
         if isinstance(text, bytes):
             text = _decode(text)
@@ -121,7 +144,8 @@ def _decode(data: bytes) -> str:
         ) from error
 
 
-def _version_and_name(path: Path) -> tuple[str, str]:
+def version_and_name(path: Path) -> tuple[str, str]:
+    """The two parts of a file's name; raises `MigrationFileError` where it has them not."""
     version, underscore, name = path.stem.partition("_")
     digits = version.isascii() and version.isdecimal()
     if path.suffix == ".sql" and digits and underscore and name:
@@ -167,6 +191,27 @@ def check_statements(migration: Migration, *, dialect: str) -> None:
         with located(migration.path, section.line):
             for statement in split(section.text, dialect):
                 _check_statement(statement.text, statement.line, name, section, dialect)
+
+
+def statement_errors(migration: Migration, *, dialect: str) -> Iterator[MigrationFileError]:
+    """Everything that `check_statements` would refuse, where it raises the first; in the file's order.
+
+    SQL that does not parse is the last of its section.
+    """
+    for name in SECTIONS:
+        section: Section | None = getattr(migration, name)
+        if section is None:
+            continue
+        try:
+            statements = split(section.text, dialect)
+        except SqlError as error:
+            yield error.at(migration.path, section.line)
+            continue
+        for statement in statements:
+            try:
+                _check_statement(statement.text, statement.line, name, section, dialect)
+            except SqlError as error:
+                yield error.at(migration.path, section.line)
 
 
 def _check_statement(text: str, line: int, name: str, section: Section, dialect: str) -> None:

@@ -43,6 +43,12 @@ def read_sections(text: str, tokens: Sequence[Token]) -> dict[str, Section]:
     return sections
 
 
+def read_parts(text: str, tokens: Sequence[Token]) -> dict[str, Section]:
+    """The same of what is only a part of a file, such as a rewrite: sections may lack each other."""
+    parts = _divide(text, tokens)
+    return {part.name: _section(text, part, parts) for part in parts if part.kept}
+
+
 @dataclass(slots=True)
 class _Part:
     """A section while it is read: where its text begins and ends, and what it says."""

@@ -15,6 +15,7 @@ from pilotage.wiring.console import console_job
 from pilotage.wiring.goals import (
     commit_goal,
     contract_goal,
+    files_of,
     findings,
     goal_of,
     release_before,
@@ -31,6 +32,7 @@ __all__ = [
     "commit_goal",
     "console_job",
     "contract_goal",
+    "files_of",
     "find_release",
     "findings",
     "goal_of",

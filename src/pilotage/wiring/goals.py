@@ -6,10 +6,12 @@ before anything is touched.
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pilotage.errors import MigrationFileError, PilotageError, UsageError
+from pilotage.errors import DatabaseError, MigrationFileError, PilotageError, UsageError
 from pilotage.events import Note
 from pilotage.migrate.migration import Migrations
 from pilotage.model import HalfRef, Observed, Release, SchemaView, release_id
@@ -21,18 +23,41 @@ from pilotage.wiring.project import Project, Use
 
 if TYPE_CHECKING:
     from pilotage.hazards import Finding
+    from pilotage.hazards.catalogue import Catalogue
 
 
-async def goal_of(project: Project, sha: str, observed: Observed, *, again: bool = False) -> Goal:
-    """The goal of deploying a commit.
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The migrations of a release, and the schema that those which are pending will meet (`survey`)."""
+
+    migrations: Migrations
+    known: Catalogue | None = None
+
+
+async def files_of(project: Project, sha: str, observed: Observed) -> Files:
+    """The migrations of a commit, with what the database says of its tables."""
+    migrations = await migrations_of(project, sha)
+    return Files(migrations, await survey(project, migrations, observed.schema))
+
+
+async def goal_of(
+    project: Project,
+    sha: str,
+    observed: Observed,
+    *,
+    again: bool = False,
+    files: Files | None = None,
+) -> Goal:
+    """The goal of deploying a commit. ``files``: its `files_of`, where they were read already.
 
     Raises
     ------
     MigrationFileError
         A file is wrong, was edited after it was applied, or does contract work in an expand half.
     """
-    migrations = await migrations_of(project, sha)
-    check(project, migrations, observed.schema)
+    files = files or await files_of(project, sha, observed)
+    migrations = files.migrations
+    check(project, migrations, observed.schema, files.known)
     release = Release(release_id(sha), sha, ships=migrations.ships())
     before = await _before(project, observed, release, migrations, again=again)
     return Goal(release, project.layout, project.policy, migrations, before)
@@ -64,7 +89,8 @@ async def contract_goal(project: Project, observed: Observed) -> Goal:
             next="pilotage deploy",
         )
     migrations = await migrations_of(project, release.revision)
-    check(project, migrations, observed.schema)
+    known = await survey(project, migrations, observed.schema)
+    check(project, migrations, observed.schema, known)
     return Goal(release, project.layout, project.policy, migrations)
 
 
@@ -191,9 +217,29 @@ def load(project: Project, root: Path) -> Migrations:
     return load_migrations(folder, dialect=project.dialect)
 
 
-def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
+async def survey(project: Project, migrations: Migrations, view: SchemaView) -> Catalogue | None:
+    """The tables of the database with their sizes, for the hazards of what is pending.
+
+    None where nothing is, where nobody uses the database yet, and, with a note, where it will not say.
+    """
+    from pilotage.migrate.runner import SqlSchema
+
+    schema = project.world.schema
+    if view.fresh or not _pending(migrations, view) or not isinstance(schema, SqlSchema):
+        return None
+    try:
+        return await schema.survey()
+    except DatabaseError as error:
+        text = f"hazards are judged by the files alone: the catalogue was not read ({error.what})"
+        project.emit(Note(text=text, level="warning"))
+        return None
+
+
+def check(
+    project: Project, migrations: Migrations, view: SchemaView, known: Catalogue | None = None
+) -> None:
     """Refuse files that must not be applied as they are: edited, renamed, out of order, contract work
-    in an expand half.
+    in an expand half. ``known``: what `survey` found.
 
     Raises
     ------
@@ -201,22 +247,26 @@ def check(project: Project, migrations: Migrations, view: SchemaView) -> None:
         Names the file, the line, and the split to make.
     """
     if project.dialect is not None and not migrations.framework:
-        check_files(project.dialect, migrations, view)
+        check_files(project.dialect, migrations, view, known)
 
 
-def check_files(dialect: str, migrations: Migrations, view: SchemaView) -> None:
+def check_files(
+    dialect: str, migrations: Migrations, view: SchemaView, known: Catalogue | None = None
+) -> None:
     """`check`, for who has no project. Raises `MigrationFileError`."""
     from pilotage.hazards import Severity, as_error
     from pilotage.migrate.history import check_applied
 
     check_applied(view, migrations)
-    for finding in _findings(dialect, migrations, view):
+    for finding in _findings(dialect, migrations, view, known):
         if finding.severity is Severity.ERROR:
             raise as_error(finding)
 
 
-def findings(project: Project, migrations: Migrations, view: SchemaView) -> tuple[Finding, ...]:
-    """What the hazard linter finds in the halves that are pending.
+def findings(
+    project: Project, migrations: Migrations, view: SchemaView, known: Catalogue | None = None
+) -> tuple[Finding, ...]:
+    """What the hazard linter finds in the halves that are pending. ``known``: what `survey` found.
 
     On a database that nothing uses yet, errors alone: its warnings are of what meets traffic.
     """
@@ -226,7 +276,7 @@ def findings(project: Project, migrations: Migrations, view: SchemaView) -> tupl
         from pilotage.hazards import check_framework
 
         return () if view.fresh else check_framework(migrations, only=_pending(migrations, view))
-    return _findings(project.dialect, migrations, view)
+    return _findings(project.dialect, migrations, view, known)
 
 
 def _pending(migrations: Migrations, view: SchemaView) -> set[HalfRef]:
@@ -235,16 +285,18 @@ def _pending(migrations: Migrations, view: SchemaView) -> set[HalfRef]:
     }
 
 
-def _findings(dialect: str, migrations: Migrations, view: SchemaView) -> tuple[Finding, ...]:
+def _findings(
+    dialect: str, migrations: Migrations, view: SchemaView, known: Catalogue | None
+) -> tuple[Finding, ...]:
     from pilotage.hazards import Severity, check_all, out_of_order
 
-    applied = view.applied
     pending = _pending(migrations, view)
     if not pending:
         return ()
     found = (
-        *out_of_order(migrations, applied),
-        *check_all(migrations, dialect=dialect, only=pending),
+        *out_of_order(migrations, view.applied),
+        # The linter plays the files through on it: it gets one of its own.
+        *check_all(migrations, dialect=dialect, known=deepcopy(known), only=pending),
     )
     return tuple(f for f in found if not view.fresh or f.severity is Severity.ERROR)
 

@@ -70,3 +70,11 @@ def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
     postgres = server(int(major))
     with postgres.database() as database:
         yield Kit("postgresql", postgres.url(database), postgres=postgres)
+
+
+@pytest.fixture(params=VERSIONS)
+def postgresql(request: pytest.FixtureRequest) -> Iterator[Kit]:
+    """A new PostgreSQL database, for what the others have nothing of."""
+    postgres = server(request.param)
+    with postgres.database() as database:
+        yield Kit("postgresql", postgres.url(database), postgres=postgres)

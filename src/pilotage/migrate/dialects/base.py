@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pilotage.model import Session as SeenSession
 
 if TYPE_CHECKING:
+    from pilotage.hazards.catalogue import Catalogue
     from pilotage.migrate.sql import Effect
     from pilotage.migrate.sql.online import Step
 
@@ -371,6 +372,14 @@ class Dialect(ABC):
         DatabaseError
             It cannot be dumped from here; ``next`` says what to install.
         """
+
+    async def survey(self, session: Session, *, exact: bool) -> Catalogue | None:
+        """The schema with the sizes of its tables, for the hazard linter; None: it cannot say.
+
+        A few queries, in the transaction of the caller. ``exact``: say which tables are empty, even
+        if that waits for locks on them.
+        """
+        return None
 
     async def position(self, session: Session) -> str:
         """How far the database has written, for `has_replayed` of a replica."""

@@ -28,16 +28,31 @@ class Statement:
 
 
 class SqlError(MigrationFileError):
-    """SQL that cannot be used as it stands. ``line`` counts from 1 in the text that was read."""
+    """SQL that cannot be used as it stands.
 
-    def __init__(self, what: str, *, line: int = 1, state: str = "", next: str = "") -> None:
-        super().__init__(what, where=f"line {line}", state=state, next=next)
-        self.line = line
+    ``line`` counts from 1 in the text that was read, and so does ``column``; 0 where it is not known.
+    """
+
+    def __init__(
+        self, what: str, *, line: int = 1, column: int = 0, state: str = "", next: str = ""
+    ) -> None:
+        super().__init__(
+            what, where=f"line {line}", state=state, next=next, line=line, column=column
+        )
 
     def at(self, path: Path, first_line: int) -> MigrationFileError:
         """The same error with ``file:line``, for a text that begins on ``first_line`` of ``path``."""
-        where = f"{path}:{first_line + self.line - 1}"
-        return MigrationFileError(self.what, where=where, state=self.state, next=self.next)
+        line = first_line + self.line - 1
+        located = MigrationFileError(
+            self.what,
+            where=f"{path}:{line}",
+            state=self.state,
+            next=self.next,
+            line=line,
+            column=self.column,
+        )
+        located.__cause__ = self
+        return located
 
 
 @contextmanager

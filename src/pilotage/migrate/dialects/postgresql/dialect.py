@@ -30,6 +30,7 @@ from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
 
 if TYPE_CHECKING:
+    from pilotage.hazards.catalogue import Catalogue
     from pilotage.migrate.sql import Effect
     from pilotage.migrate.sql.online import Step
 
@@ -386,6 +387,12 @@ class PostgreSQL(Dialect):
         return await walking.total_rows(session)
 
     # -- the catalogue -------------------------------------------------------------------------
+
+    async def survey(self, session: Session, *, exact: bool) -> Catalogue | None:
+        """See `survey.survey`."""
+        from pilotage.migrate.dialects.postgresql import survey
+
+        return await survey.survey(session, exact=exact)
 
     async def holds(self, session: Session, effect: Effect) -> bool | None:
         """See `catalogue.holds`."""

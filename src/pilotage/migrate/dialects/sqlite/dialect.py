@@ -23,6 +23,7 @@ from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
 
 if TYPE_CHECKING:
+    from pilotage.hazards.catalogue import Catalogue
     from pilotage.migrate.sql import Effect
 
 _ROWID = "rowid"
@@ -271,6 +272,12 @@ class SQLite(Dialect):
             " ORDER BY type = 'table' DESC, type = 'view', type, name"
         )
         return "".join(f"{text};\n\n" for (text,) in rows)
+
+    async def survey(self, session: Session, *, exact: bool) -> Catalogue | None:
+        """See `survey.survey`."""
+        from pilotage.migrate.dialects.sqlite import survey
+
+        return await survey.survey(session, self.estimate)
 
     async def holds(self, session: Session, effect: Effect) -> bool | None:
         """See `catalogue.holds`."""

@@ -14,8 +14,9 @@ from typing import Any
 import postgast
 from postgast import pg_query_pb2 as pb
 
+from pilotage.migrate.sql.foreign import foreign
 from pilotage.migrate.sql.statement import SqlError, Statement
-from pilotage.migrate.sql.token import Kind, Token, line_of
+from pilotage.migrate.sql.token import Kind, Token, column_of, line_of
 
 _SPACE = " \t\n\r\f\v"
 
@@ -84,11 +85,15 @@ def characters(text: str) -> range | dict[int, int]:
 
 
 def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
+    other = foreign(text, "postgresql")
+    if other is not None:
+        return other
     position = max(error.cursorpos - 1, 0)
     hint = ""
     if text[position : position + 1] == "\\":
         hint = "psql's backslash commands are not SQL: take the line out"
-    return SqlError(error.message, line=line_of(text, position), next=hint)
+    line, column = line_of(text, position), column_of(text, position)
+    return SqlError(error.message, line=line, column=column, next=hint)
 
 
 @lru_cache(maxsize=16384)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pilotage.migrate.sql.batch import main_verb
+from pilotage.migrate.sql.foreign import foreign
 from pilotage.migrate.sql.statement import SqlError, Statement
 from pilotage.migrate.sql.token import Kind, Token, code, line_of
 
@@ -87,8 +88,12 @@ def split(text: str) -> tuple[Statement, ...]:
     Raises
     ------
     SqlError
-        A quote or a trigger's body is never closed.
+        A quote or a trigger's body is never closed, or it is another database's SQL.
     """
+    upper = text.upper()
+    other = foreign(text, "sqlite") if any(word in upper for word in _FOREIGN) else None
+    if other is not None:
+        raise other
     statements: list[Statement] = []
     current: list[Token] = []
     for token in code(scan(text)):
@@ -144,6 +149,8 @@ def _statement(text: str, tokens: list[Token]) -> Statement:
     return Statement(text[start : tokens[-1].end], start, line_of(text, start))
 
 
+# Without one of these no text is taken for another database's: SQLite itself is asked only when it runs.
+_FOREIGN = ("ENGINE", "AUTO_INCREMENT", "MODIFY", "ON UPDATE", "CONCURRENTLY", "PLPGSQL", "::")
 _TRANSACTION = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 _IN_NO_TRANSACTION = frozenset({"FOREIGN_KEYS", "JOURNAL_MODE", "SYNCHRONOUS"})
 # SQLite's keywords that cannot stand as a bare name (those without a fallback to an identifier).
