@@ -16,7 +16,6 @@ from pilotage.hazards.fix.placing import NotMechanical, placed
 from pilotage.hazards.lint import Source, read
 from pilotage.hazards.rules import BY_ID
 
-_Key = tuple[str, str]
 Judge = Callable[[Source], list[Finding]]
 """All findings of a file, with the schema before it; changes nothing."""
 
@@ -52,10 +51,10 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
     """
     now = text
     fixed: list[Finding] = []
-    left: dict[_Key, tuple[Finding, str]] = {}
+    left: dict[tuple[str, ...], tuple[Finding, str]] = {}
     found = judge(Source(path, text.encode()))
     while True:
-        wanted = [f for f in found if mechanical(f) and _key(f) not in left]
+        wanted = [f for f in found if mechanical(f) and _whole(f) not in left]
         if only is not None:
             wanted = [f for f in wanted if f == only]
         if not wanted:
@@ -66,7 +65,7 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
             after = judge(Source(path, new.encode()))
             _check(finding, found, after)
         except NotMechanical as reason:
-            left[_key(finding)] = (finding, str(reason))
+            left[_whole(finding)] = (finding, str(reason))
             continue
         gone = Counter(map(_key, found)) - Counter(map(_key, after))
         fixed += [f for f in wanted if _key(f) in gone]
@@ -94,6 +93,11 @@ def _check(finding: Finding, before: list[Finding], after: list[Finding]) -> Non
             raise NotMechanical(f"it would lead to another hazard, {other.rule}: {other.message}")
 
 
-def _key(finding: Finding) -> _Key:
+def _key(finding: Finding) -> tuple[str, str]:
     """The same for a finding whose lines moved."""
     return (finding.rule, finding.message)
+
+
+def _whole(finding: Finding) -> tuple[str, ...]:
+    """The same for one that nothing was changed around."""
+    return (finding.rule, finding.message, finding.rewrite)

@@ -39,12 +39,11 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
 class Clause:
     """One change of a statement, where the statement can be taken apart; ``text`` does it alone.
 
-    ``start`` and ``end`` (of the file) are what to delete so that the rest of the statement stays.
+    ``cuts`` (of the file) are what to delete so that the rest of the statement stays, its comments too.
     """
 
     text: str
-    start: int
-    end: int
+    cuts: tuple[tuple[int, int], ...]
 
 
 class Layout:
@@ -131,25 +130,44 @@ class Layout:
             for depth, token in with_depth(self.grammar.tokens(statement.text))
             if depth == 0 and token.is_(",") and token.start > first
         ]
+        index = next(i for i, other in enumerate(changes) if other is change)
         if len(commas) != len(changes) - 1 or first == 0:
             return None
-        starts = [first, *(comma + 1 for comma in commas)]
-        ends = [*commas, len(statement.text)]
-        index = next(i for i, other in enumerate(changes) if other is change)
-        if not starts[index] <= change.offset < ends[index]:
+        starts, ends = [first, *(comma + 1 for comma in commas)], [*commas, len(statement.text)]
+        words = [
+            token
+            for token in code_tokens(self.grammar.tokens(statement.text))
+            if starts[index] <= token.start < ends[index]
+        ]
+        if not words or not starts[index] <= change.offset < ends[index]:
             return None
-        body = statement.text[starts[index] : ends[index]].strip()
-        # Its comma goes with it: the one behind the first, the one in front of all others.
-        start, end = starts[index], ends[index]
-        if index == 0:
-            end = (
-                starts[1]
-                + len(statement.text[starts[1] :])
-                - len(statement.text[starts[1] :].lstrip())
-            )
-        else:
-            start = commas[index - 1]
-        return Clause(statement.text[:first].rstrip() + " " + body, base + start, base + end)
+        begin, end = words[0].start, words[-1].end
+        for token in self.grammar.tokens(statement.text):
+            if end <= token.start < ends[index] and token.kind is Kind.BLOCK_COMMENT:
+                end = token.end
+        cuts = self._cuts(statement.text, commas, index, begin, end)
+        text = statement.text[:first].rstrip() + " " + statement.text[begin:end]
+        return Clause(text, tuple((base + one, base + other) for one, other in cuts))
+
+    @staticmethod
+    def _cuts(
+        text: str, commas: list[int], index: int, begin: int, end: int
+    ) -> list[tuple[int, int]]:
+        """The clause with the comma behind it, or of the last one that in front of it."""
+        line = text.rfind("\n", 0, begin) + 1
+        alone = line > 0 and not text[line:begin].strip()
+        if index < len(commas):
+            stop = commas[index] + 1
+            if text[end : commas[index]].strip():  # a comment stands between them
+                return [(begin, end), (commas[index], stop)]
+            rest = text[stop:].split("\n", 1)[0]
+            if alone and not rest.strip() and stop + len(rest) < len(text):
+                return [(line, stop + len(rest) + 1)]
+            return [(begin, stop + len(rest) - len(rest.lstrip(" \t")))]
+        comma = commas[index - 1]
+        if not text[comma + 1 : begin].strip():
+            return [(comma, end)]
+        return [(comma, comma + 1), (begin, end)]  # here as well
 
     def after(self, name: str) -> tuple[int, bool]:
         """Where a section that is not there yet would begin, and whether another one follows it."""

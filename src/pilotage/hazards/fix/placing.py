@@ -60,6 +60,7 @@ class _Placing:
         ]
         self.statement, self.change = self._place(finding)
         self.changes = [change for s, change in self.pairs if s is self.statement]
+        self.gone = (0, 0)
         self.rewrite = read_parts(finding.rewrite, self.grammar.tokens(finding.rewrite))
         # One change, or a list of things that all go: a statement that is not taken apart.
         self.alone = len(self.changes) == 1 or self._moving(self.changes)
@@ -68,8 +69,8 @@ class _Placing:
         """The new text of the file."""
         if self._moves(self.finding) and self._all_move():
             return self._renamed()
-        original, removal = self._original()
-        return edited(self.layout.text, self._edits(original, removal))
+        original, cuts = self._original()
+        return edited(self.layout.text, self._edits(original, cuts))
 
     # What the finding is about
 
@@ -136,16 +137,16 @@ class _Placing:
 
     # A statement is rewritten in place, and the rest goes to other sections
 
-    def _original(self) -> tuple[str, tuple[int, int]]:
+    def _original(self) -> tuple[str, tuple[tuple[int, int], ...]]:
         """The author's own text of the change alone, and what to delete where it leaves its place."""
         if self.alone:
-            return self.statement.text, self.layout.whole(self.section, self.statement)
+            return self.statement.text, (self.layout.whole(self.section, self.statement),)
         clause = self.layout.clause(self.section, self.statement, self.changes, self.change)
         if clause is None:
             raise NotMechanical("its statement does several things: write one statement for each")
-        return clause.text, (clause.start, clause.end)
+        return clause.text, clause.cuts
 
-    def _edits(self, original: str, removal: tuple[int, int]) -> list[Edit]:
+    def _edits(self, original: str, cuts: tuple[tuple[int, int], ...]) -> list[Edit]:
         layout, line = self.layout, self.layout.newline
         edits: list[Edit] = []
         if self._opens() and not layout.marker(self.section):
@@ -158,10 +159,11 @@ class _Placing:
         elif here and self.alone:
             edits.append(Edit(base, end, f";{line}".join(here)))
         elif here:
-            edits.append(Edit(*removal, ""))
+            edits += [Edit(*cut, "") for cut in cuts]
             edits.append(Edit(end, end, "".join(f";{line}{statement}" for statement in here)))
         else:
-            edits += self._leave(removal)
+            edits += self._leave(cuts)
+            self.gone = cuts[0]
         for name in self.rewrite:
             if name == self.half:
                 continue
@@ -170,7 +172,7 @@ class _Placing:
             statements = self._statements(name, original) or []
             kept = ("", ";")
             if self.alone and not here and len(statements) == 1:
-                kept = self._comments_of(removal, original)
+                kept = self._comments_of(cuts[0], original)
             edits += self._append(name, statements, kept)
         if self.half in self.rewrite and not self.rewrite[self.half].directives.transaction:
             edits += self._no_transaction(self.half, but=self.statement)
@@ -185,8 +187,9 @@ class _Placing:
         section = self.rewrite.get(name)
         if section is None:
             return []
-        target = self.layout.section(name)
-        there = [s.text for s in self.grammar.split(target.text)] if target else []
+        # Of one that has several steps some may stand there already (ADD, then VALIDATE).
+        in_place = name == self.half
+        there = [s.text for s in self.grammar.split(self.section.text)] if in_place else []
         wanted = [s.text for s in self.grammar.split(section.text)]
         new = [w for w in wanted if not any(self._equal(w, other) for other in there)]
         if not new and wanted:
@@ -204,14 +207,14 @@ class _Placing:
         before, _, after = self.layout.text[slice(*removal)].partition(original)
         return before, after if after.lstrip().startswith(";") else ";" + after
 
-    def _leave(self, removal: tuple[int, int]) -> list[Edit]:
+    def _leave(self, cuts: tuple[tuple[int, int], ...]) -> list[Edit]:
         """The statement goes; where nothing else is left, so does the section, or it needs a reason."""
-        edits = [Edit(*removal, "")]
+        edits = [Edit(*cut, "") for cut in cuts]
         if not self.alone or len({id(s) for s, _ in self.pairs}) > 1:
             return edits
         if "backfill" in self.rewrite or self.layout.section("backfill"):
-            ended = self.layout.text[slice(*removal)].endswith("\n")
-            return [Edit(*removal, _NOTHING + (self.layout.newline if ended else ""))]
+            ended = self.layout.text[slice(*cuts[0])].endswith("\n")
+            return [Edit(*cuts[0], _NOTHING + (self.layout.newline if ended else ""))]
         marker = self.layout.marker(self.section)
         if marker:
             edits.append(Edit(marker[0], self.layout.start(self.section), ""))
@@ -230,7 +233,7 @@ class _Placing:
             if outside:
                 head += f"-- pilotage: transaction=false{line}"
             at, followed = layout.after(name)
-            text = layout.text[:at]
+            text = layout.text[: self.gone[0] if self.gone[1] == at else at]
             gap = "" if not text or text.endswith(line * 2) else line
             gap = gap if not text or text.endswith("\n") else line * 2
             edits = self._closed(name, at)
