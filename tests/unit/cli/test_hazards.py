@@ -74,7 +74,9 @@ class TestText:
         write("a.sql", DROP + INDEX)
         _, out, _ = run("-q", "a.sql")
 
-        assert [line.partition(": ")[0] for line in out.splitlines()] == ["a.sql:1:15", "a.sql:2:1"]
+        lines = out.splitlines()
+        assert {line.partition(": ")[0] for line in lines} == {"a.sql:1:15", "a.sql:2:1"}
+        assert lines[0].startswith("a.sql:1:15: drop-column (old-code) t.a is dropped")
 
     def test_nothing_found(self, run: Run) -> None:
         write("a.sql", "CREATE TABLE t (a int);")

@@ -214,15 +214,15 @@ class TestStatus:
         assert "did you mean availability?" in error.value.next
 
     def test_only_and_ignore(self) -> None:
-        text = "ALTER TABLE t DROP a;\nCREATE INDEX i ON t (b);"
+        text = "DROP VIEW v;\nCREATE INDEX i ON t (b);"
 
         def rules(**words: str) -> list[str]:
             return [f.rule for f in judged(("1.sql", text), wanted=chosen(**words)).findings]
 
-        assert rules() == ["drop-column", "create-index"]
+        assert rules() == ["drop-view", "create-index"]
         assert rules(only="availability") == ["create-index"]
-        assert rules(ignore="availability") == ["drop-column"]
-        assert rules(only="drop-column,create-index", ignore="create-index") == ["drop-column"]
+        assert rules(ignore="availability") == ["drop-view"]
+        assert rules(only="drop-view,create-index", ignore="create-index") == ["drop-view"]
 
     def test_what_cannot_be_read_is_told_unless_it_is_named(self) -> None:
         broken = ("1.sql", "SELEC")
