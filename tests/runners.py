@@ -14,6 +14,7 @@ _PROGRAM = """
 import asyncio, json, sys
 from pilotage.events import ignore
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
+from pilotage.migrate.settings import BackfillSettings
 from pilotage.model import *
 from pilotage.secret import Secret
 from tests.migrations import migration, section
@@ -25,7 +26,7 @@ def told(event):
     say(event.to_json())
 
 async def main():
-    settings = RunnerSettings(lock_timeout=0.1, timeout=30.0, lock_wait=20.0, batch_rows=500)
+    settings = RunnerSettings(lock_timeout=0.1, timeout=30.0, lock_wait=20.0, backfill=BackfillSettings(batch_rows=500))
     options = {"url": Secret(sys.argv[1]), "stream": "shop", "service": "shop"}
     async with SqlSchema(**options, settings=settings) as schema:
 STORY

@@ -27,7 +27,8 @@
             ├── HalfFailed            a migration half failed; says how much of it is applied
             ├── AmbiguousOutcome      a statement may or may not have happened; a person decides
             ├── VerifyFailed          a `-- verify` query returned rows
-            └── NotConverging         a backfill changes rows without end
+            ├── NotConverging         a backfill changes rows without end
+            └── BackfillBlocked       what a backfill pauses for did not pass
 
 Third-party exceptions are translated at the edge of the module that talks to the third party,
 with ``raise … from``, and classified by type or code, never by their text.
@@ -38,6 +39,7 @@ from __future__ import annotations
 
 __all__ = [
     "AmbiguousOutcome",
+    "BackfillBlocked",
     "Blocked",
     "ConfigError",
     "DatabaseError",
@@ -235,3 +237,7 @@ class VerifyFailed(DatabaseError):
 
 class NotConverging(DatabaseError):
     """A backfill goes on changing rows without end."""
+
+
+class BackfillBlocked(DatabaseError):
+    """What a backfill pauses for (a replica behind, a long transaction) did not pass in time."""

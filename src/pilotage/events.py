@@ -154,13 +154,39 @@ class HalfFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillProgress(Event):
-    """A batch was committed. ``rows``: changed so far; ``fraction`` 0…1 and ``eta`` s where known."""
+    """A batch was committed. ``rows``: changed so far; ``fraction`` 0…1 and ``eta`` s where known.
+
+    ``rate``: rows changed a second, lately. ``batch``: rows of the table that this batch spanned, in
+    ``seconds``.
+    """
 
     version: str
     rows: int
     rate: float
     fraction: float | None = None
     eta: float | None = None
+    batch: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillHeld(Event):
+    """A backfill pauses, between two batches, holding no lock of a table; and why, in words.
+
+    ``paused_by``: who paused it, or None where it does by itself. It goes on by itself, too.
+    """
+
+    version: str
+    why: tuple[str, ...]
+    paused_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillResumed(Event):
+    """It goes on after ``seconds``."""
+
+    version: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

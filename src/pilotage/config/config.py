@@ -120,6 +120,22 @@ class ProxyConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillConfig:
+    """How backfills leave room for others. Seconds; None where a signal is off."""
+
+    batch_time: float
+    batch_rows: int
+    duty: float
+    replication_lag: float | None
+    lock_wait: float | None
+    long_transaction: float | None
+    dead_rows: float | None
+    wraparound: bool
+    pause_when: str | None
+    longest_pause: float
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationsConfig:
     """Where the migrations are and how they run. Seconds.
 
@@ -140,6 +156,7 @@ class MigrationsConfig:
     soak: float
     schema: Path | None
     seed: Path | None
+    backfill: BackfillConfig
     framework: Framework | None = None
     status_command: str | None = None
     asked_lock_timeout: float | None = None

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pilotage.config.config import (
+    BackfillConfig,
     Config,
     DatabaseConfig,
     Healthcheck,
@@ -248,6 +249,9 @@ def _migrations(file: File, root: Path) -> MigrationsConfig | None:
         large_table=section.large_table,
         schema=_path(root, section.schema_) if section.schema_ else None,
         seed=_path(root, section.seed) if section.seed else None,
+        backfill=BackfillConfig(
+            **{name: getattr(section.backfill, name) for name in BackfillConfig.__slots__}
+        ),
         framework=_framework(section),
         status_command=section.status.command
         if isinstance(section.status, StatusCommand)

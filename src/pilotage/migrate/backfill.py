@@ -1,8 +1,9 @@
 """Backfills: the ``-- backfill`` section, run in batches until a whole pass changes no row.
 
-Each statement is run over its table in windows of a key, at most 5,000 rows at a time, each window in a
-transaction of its own that also stores the cursor; so a run that is killed resumes where it was, and
-does no row twice. Rows that other sessions write behind the cursor are the next pass's.
+Each statement is run over its table in windows of a key, each window in a transaction of its own that
+also stores the cursor; so a run that is killed resumes where it was, and does no row twice. A pass ends
+at the key that was the last when it began: rows that others insert beyond it, or write behind the
+cursor, are the next pass's.
 
 A pass that was resumed never counts as the one that changed nothing: what was written behind its
 cursor while nobody ran it would be missed.
@@ -10,35 +11,57 @@ cursor while nobody ran it would be missed.
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, NotConverging
-from pilotage.events import BackfillProgress, HalfRetried, Note
+from pilotage.events import HalfRetried, Note
 from pilotage.migrate import sql
 from pilotage.migrate.attempts import Attempts, watched
+from pilotage.migrate.backfill_progress import Progress
 from pilotage.migrate.dialects.base import StatementError, Trouble, Walk
+from pilotage.migrate.ends import PASSES, changes_again, stands_still
 from pilotage.migrate.migration import Migration, Section
+from pilotage.migrate.pacing import BatchSize
+from pilotage.migrate.pauses import Pauses
+from pilotage.migrate.pressure import Pressure
+from pilotage.migrate.settings import BackfillSettings
 from pilotage.migrate.sql import Batchable, Statement
 from pilotage.migrate.state import Cursor
+from pilotage.migrate.throttles import Throttles
 from pilotage.migrate.work import Work, failed, statements_of, where
 from pilotage.model import Half, HalfRef
 
-_PASSES = 5
-"""So many passes are looked at to judge whether they still shrink."""
 _REPEAT_FACTOR = 10
 _REPEAT_ROWS = 100_000
+_BATCH_LIMIT = (20.0, 2.0)
+"""A batch is cut off, and split, after so many times its target, and at least so many seconds."""
 
 
 @dataclass(slots=True)
 class _Step:
-    """A statement of the section, how its table is walked (None: it limits itself), and its rows."""
+    """A statement of the section, how its table is walked (None: it limits itself), and its rows.
+
+    ``tried``: it was seen to leave alone what it has changed.
+    """
 
     statement: Statement
     batch: Batchable
+    size: BatchSize
     walk: Walk | None = None
     estimate: int | None = None
+    tried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What a batch did: the cursor after it, the rows that it spanned and changed, its seconds."""
+
+    cursor: Cursor
+    spanned: int
+    changed: int
+    seconds: float = 0.0
 
 
 class Backfill:
@@ -53,26 +76,43 @@ class Backfill:
         self._ref = HalfRef(migration.version, Half.EXPAND)
         self._steps: list[_Step] = []
         self._cursor = Cursor(self._section.checksum, final, 1, 0, None, 0, 0)
-        self._began = time.monotonic()
-        self._changed_here = 0
+        self._settings = _settings(work.settings.backfill, self._section)
         self._lock = self._section.directives.lock_timeout or work.settings.lock_timeout
         self._total = self._section.directives.timeout or work.settings.timeout
+        self._progress = Progress(migration.version, work.emit)
+        self._pressure = Pressure(work, migration.version, self._settings)
+        self._pauses = Pauses(
+            work,
+            version=migration.version,
+            settings=self._settings,
+            pressure=self._pressure,
+            state=self._state,
+            progress=self._progress,
+        )
 
     async def run(self) -> None:
         """Run it to its end, or raise with the cursor kept."""
         if not await self._begin():
-            return None
+            return
         await self._prepare_steps()
+        self._pressure.tables = tuple(
+            dict.fromkeys(step.batch.table for step in self._steps if step.walk is not None)
+        )
+        async with self._pressure.watching():
+            await self._pauses.wait_until_clear()
+            await self._passes()
+
+    async def _passes(self) -> None:
         history: list[int] = []
         whole = self._cursor.statement == 0 and self._cursor.position is None
         while True:
-            suspect = len(history) >= _PASSES and self._stands_still(history)
+            suspect = stands_still(history, final=self._final)
             await self._pass(suspect=suspect)
             changed = self._cursor.pass_rows
             if whole and not changed:
                 return await self._finish()
             if whole:
-                history = [*history, changed][-_PASSES:]
+                history = [*history, changed][-PASSES:]
             if suspect:
                 self._stagnates(history)
                 return await self._finish()
@@ -82,6 +122,7 @@ class Backfill:
                 number=self._cursor.number + 1,
                 statement=0,
                 position=None,
+                end=None,
                 pass_rows=0,
                 scanned=0,
             )
@@ -113,8 +154,10 @@ class Backfill:
         work = self._work
         for statement in statements_of(self._section, self._migration, work.dialect):
             with sql.located(self._migration.path, self._section.line + statement.line - 1):
-                step = _Step(statement, sql.batched(statement.text, work.dialect.name))
-            if step.batch.kind != "repeat":
+                batch = sql.batched(statement.text, work.dialect.name)
+            size = BatchSize(self._settings.batch_time, self._settings.batch_rows)
+            step = _Step(statement, batch, size)
+            if batch.kind != "repeat":
                 try:
                     await self._measure(step)
                 except StatementError as error:
@@ -123,8 +166,8 @@ class Backfill:
 
     async def _measure(self, step: _Step) -> None:
         work = self._work
-        key = await work.dialect.key(work.session, step.batch.table)
-        if key is None:
+        step.walk = await work.dialect.walk(work.session, step.batch.table, step.batch.qualifier)
+        if step.walk is None:
             raise HalfFailed(
                 f"the table {step.batch.table} has no key to walk by: neither a primary key nor a "
                 "unique key without NULLs",
@@ -133,7 +176,6 @@ class Backfill:
                 next="limit the statement itself: … WHERE … IN (SELECT … WHERE … LIMIT 5000); it is "
                 "repeated until it changes no row",
             )
-        step.walk = Walk(step.batch.table, key, step.batch.qualifier)
         step.estimate = await work.dialect.estimate(work.session, step.batch.table)
 
     # -- one pass ------------------------------------------------------------------------------
@@ -142,14 +184,28 @@ class Backfill:
         for index in range(self._cursor.statement, len(self._steps)):
             step = self._steps[index]
             if index != self._cursor.statement:
-                self._cursor = replace(self._cursor, statement=index, position=None, scanned=0)
+                self._cursor = replace(
+                    self._cursor, statement=index, position=None, end=None, scanned=0
+                )
+            await self._bound(step)
             before, most = self._cursor.pass_rows, await self._most(step)
-            while await self._batch(step, suspect=suspect):
+            while (done := await self._batch(step, suspect=suspect)) is not None:
                 changed = self._cursor.pass_rows - before
                 if most is not None and changed > most:
                     raise self._endless(step, f"{changed} rows, and goes on")
-                if self._work.settings.batch_pause:
-                    await asyncio.sleep(self._work.settings.batch_pause)
+                await self._pauses.after(done.seconds, done.changed)
+
+    async def _bound(self, step: _Step) -> None:
+        """Where this pass over the statement's table ends: at its last row of now."""
+        if step.walk is None:
+            return
+        if self._cursor.position is None:
+            try:
+                end = await self._work.dialect.last(self._work.session, step.walk)
+            except StatementError as error:
+                raise self._failed(step, error) from error
+            self._cursor = replace(self._cursor, end=end, estimate=step.estimate)
+        step.walk = replace(step.walk, end=self._cursor.end)
 
     async def _most(self, step: _Step) -> int | None:
         """More rows than this a statement that limits itself cannot have to do; None for others."""
@@ -158,58 +214,88 @@ class Backfill:
         rows = await self._work.dialect.total_rows(self._work.session)
         return _REPEAT_FACTOR * rows + _REPEAT_ROWS
 
-    async def _batch(self, step: _Step, *, suspect: bool) -> bool:
-        """One batch; False when there was none left."""
+    async def _batch(self, step: _Step, *, suspect: bool) -> _Batch | None:
+        """One batch; None when there was none left."""
         attempts = Attempts(lock=self._lock, total=self._total)
-        after: list[Cursor | None] = [None]
-        rows = [0]
+        done: list[_Batch | None] = []
 
         async def once() -> None:
-            after[0], rows[0] = await self._transaction(step, attempts, suspect=suspect)
+            began = time.monotonic()
+            batch = await self._transaction(step, attempts, suspect=suspect)
+            done.append(batch and replace(batch, seconds=time.monotonic() - began))
 
-        work = self._work
+        def retried(number: int, pause: float, why: str) -> None:
+            step.size.split()  # the rows that nobody holds are done, and only those are waited for
+            self._work.emit(HalfRetried(half=str(self._ref), attempt=number, wait=pause, why=why))
+
         try:
-            async with watched(work.dialect, work.session, attempts):
+            async with watched(self._work.dialect, self._work.session, attempts):
                 await attempts.run(
-                    once,
-                    on_retry=lambda number, pause, why: work.emit(
-                        HalfRetried(half=str(self._ref), attempt=number, wait=pause, why=why)
-                    ),
+                    lambda: self._cut_off(step, attempts, once),
+                    on_retry=retried,
                     on_exhausted=lambda error: self._no_lock(step, attempts, error),
                 )
         except StatementError as error:
             raise self._failed(step, error) from error
-        cursor = after[0]
-        if cursor is None:
-            return False
-        self._changed_here += cursor.total_rows - self._cursor.total_rows
-        self._cursor = cursor
-        self._tell(step)
-        return step.walk is not None or rows[0] > 0
+        batch = done[0]
+        if batch is None:
+            return None
+        step.tried = step.tried or batch.changed > 0
+        if step.walk is not None:
+            step.size.passed(spanned=batch.spanned, changed=batch.changed, seconds=batch.seconds)
+        self._cursor = batch.cursor
+        self._progress.batch(
+            batch.cursor, len(self._steps), spanned=batch.spanned,
+            changed=batch.changed, seconds=batch.seconds,
+        )  # fmt: skip
+        return batch if step.walk is not None or batch.changed else None
+
+    async def _cut_off(
+        self, step: _Step, attempts: Attempts, once: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run a batch; one that runs into its time limit is split, as long as there is time at all."""
+        while True:
+            try:
+                return await once()
+            except StatementError as error:
+                late = error.trouble is Trouble.TIMEOUT
+                if not late or step.walk is None or attempts.remaining < 0.1:
+                    raise
+                if not step.size.split():
+                    raise
+
+    def _limit(self, step: _Step, attempts: Attempts) -> float:
+        """Seconds that a batch may take: one row alone, or a statement of its own limit, all there is."""
+        if step.walk is None or step.size.rows == 1:
+            return attempts.remaining
+        factor, least = _BATCH_LIMIT
+        return min(max(factor * self._settings.batch_time, least), attempts.remaining)
 
     async def _transaction(
         self, step: _Step, attempts: Attempts, *, suspect: bool
-    ) -> tuple[Cursor | None, int]:
-        """The cursor after the batch (None: nothing left), and the rows that it spans."""
+    ) -> _Batch | None:
+        """Run a batch and store the cursor after it; None: nothing is left."""
         work, cursor = self._work, self._cursor
         session = work.session
-        async with work.dialect.bounded(session, lock=attempts.wait, total=attempts.remaining):
+        total = self._limit(step, attempts)
+        async with work.dialect.batch(session, lock=attempts.wait, total=total):
             if step.walk is None:
                 changed = spanned = await work.execute(step.statement)
                 position = None
             else:
                 window = await work.dialect.window(
-                    session,
-                    step.walk,
-                    cursor.position,
-                    work.settings.batch_rows,
+                    session, step.walk, cursor.position, step.size.rows
                 )
                 if window is None:
-                    return None, 0
+                    return None
                 text = step.batch.render(window.predicate)
                 changed = await work.execute(step.statement, text)
-                if suspect and changed:
-                    await self._prove_convergent(step, text, changed)
+                if (
+                    changed
+                    and (suspect or not step.tried)
+                    and await changes_again(session, text, changed)
+                ):
+                    raise self._endless(step, "the rows that it has just changed")
                 position, spanned = window.cursor, window.rows
             await work.dialect.become_self(session)
             after = replace(
@@ -220,38 +306,23 @@ class Backfill:
                 scanned=cursor.scanned + spanned,
             )
             await work.state.put_cursor(session, self._migration.version, after)
-        return after, spanned
+        return _Batch(after, spanned, changed)
 
-    # -- does it end? ----------------------------------------------------------------------------
-
-    async def _prove_convergent(self, step: _Step, text: str, changed: int) -> None:
-        """Run the batch once more and take it back: a convergent statement now finds nothing."""
-        session = self._work.session
-        await session.execute("SAVEPOINT pilotage_again")
-        again = await session.execute(text)
-        await session.execute("ROLLBACK TO SAVEPOINT pilotage_again")
-        if again >= changed:
-            raise self._endless(step, "the rows that it has just changed")
+    # -- its end, and words ----------------------------------------------------------------------
 
     def _endless(self, step: _Step, what: str) -> NotConverging:
         return NotConverging(
             f"the backfill of {self._migration.version} does not end: run again, it changes {what}",
             where=where(self._migration, self._section, step.statement),
-            state=f"{self._cursor.total_rows} rows were changed so far; the expand half is not "
-            "finished",
+            state=f"{self._cursor.total_rows} rows were changed so far; "
+            + (
+                "the contract half is not applied"
+                if self._final
+                else "the expand half is not finished"
+            ),
             next="add a WHERE that is false for the rows already done, for example `WHERE "
             "new_column IS DISTINCT FROM …`",
         )
-
-    def _stands_still(self, history: list[int]) -> bool:
-        """Whether the passes no longer shrink. The final run is the more patient one.
-
-        Running code that writes rows as before leaves a few for each pass, now more, now fewer. The
-        run before the contract half takes those, so the first run need not wait for a lucky pass.
-        """
-        if self._final:
-            return history == sorted(history)
-        return max(history[-2:]) >= min(history[:-2])
 
     def _stagnates(self, history: list[int]) -> None:
         """Each pass finds new rows: old code still writes them. Only the final run must end at 0."""
@@ -273,40 +344,17 @@ class Backfill:
             )
         )
 
-    # -- records and words -----------------------------------------------------------------------
-
     async def _finish(self) -> None:
         work = self._work
         done = replace(self._cursor, finished=True)
+        throttles = Throttles(work.dialect, await work.dialect.home(work.session), work.stream)
         async with work.session.transaction():
             await work.state.put_cursor(work.session, self._migration.version, done)
             await work.state.finish_half(
                 work.session, self._ref, self._migration.checksum(Half.EXPAND)
             )
-        self._report(fraction=1.0, eta=0.0)
-
-    def _tell(self, step: _Step) -> None:
-        fraction = eta = None
-        if self._cursor.number > 1:
-            fraction = 1.0  # later passes only look for what was written in the meantime
-        elif step.estimate:
-            share = min(self._cursor.scanned / step.estimate, 1.0)
-            fraction = (self._cursor.statement + share) / len(self._steps)
-            if fraction:
-                eta = (time.monotonic() - self._began) * (1 - fraction) / fraction
-        self._report(fraction=fraction, eta=eta)
-
-    def _report(self, *, fraction: float | None, eta: float | None) -> None:
-        seconds = max(time.monotonic() - self._began, 1e-6)
-        self._work.emit(
-            BackfillProgress(
-                version=self._migration.version,
-                rows=self._cursor.total_rows,
-                rate=self._changed_here / seconds,
-                fraction=fraction,
-                eta=eta,
-            )
-        )
+            await throttles.forget(work.session, self._migration.version)
+        self._progress.ended(done)
 
     def _state(self) -> str:
         return (
@@ -334,3 +382,14 @@ class Backfill:
             state=self._state(),
             next="end the session in the way, or try again at a quieter time",
         )
+
+
+def _settings(configured: BackfillSettings, section: Section) -> BackfillSettings:
+    """As configured, with what the section says instead."""
+    given = section.directives
+    return replace(
+        configured,
+        batch_time=given.batch_time or configured.batch_time,
+        batch_rows=given.batch_rows or configured.batch_rows,
+        duty=given.duty or configured.duty,
+    )

@@ -162,6 +162,25 @@ def _timeout(base: Directives, value: str | None) -> Directives:
     return replace(base, timeout=seconds(_needed(value)))
 
 
+def _batch_time(base: Directives, value: str | None) -> Directives:
+    return replace(base, batch_time=seconds(_needed(value)))
+
+
+def _batch_rows(base: Directives, value: str | None) -> Directives:
+    text = _needed(value)
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
+        raise ValueError(f"{text!r} is not a number of rows")
+    return replace(base, batch_rows=int(text))
+
+
+def _duty(base: Directives, value: str | None) -> Directives:
+    text = _needed(value)
+    number = text.removesuffix("%")
+    if number == text or not number.isdecimal() or not 1 <= int(number) <= 100:
+        raise ValueError(f"{text!r} is not a share of the time from 1% to 100%")
+    return replace(base, duty=int(number) / 100)
+
+
 def _requires(base: Directives, value: str | None) -> Directives:
     refs = frozenset(HalfRef.parse(part) for part in _needed(value).split(","))
     return replace(base, requires=base.requires | refs)
@@ -206,6 +225,9 @@ _READERS: dict[str, tuple[_Reader, str, tuple[str, ...]]] = {
     "transaction": (_transaction, "transaction=false", _RUN),
     "lock_timeout": (_lock_timeout, "lock_timeout=2s", _ALL),
     "timeout": (_timeout, "timeout=10m", _ALL),
+    "batch_time": (_batch_time, "batch_time=50ms", ("backfill",)),
+    "batch_rows": (_batch_rows, "batch_rows=1000", ("backfill",)),
+    "duty": (_duty, "duty=50%", ("backfill",)),
     "requires": (_requires, "requires=20260102030405/contract", _HALVES),
     "replaces": (_replaces, "replaces=20260101000000..20260201000000", ("expand",)),
     "new-data": (_new_data, "new-data=breaks-old", _HALVES),

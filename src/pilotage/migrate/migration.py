@@ -23,6 +23,9 @@ class Directives:
     online: bool = False
     lock_timeout: float | None = None
     timeout: float | None = None
+    batch_time: float | None = None
+    batch_rows: int | None = None
+    duty: float | None = None
     requires: frozenset[HalfRef] = frozenset()
     replaces: tuple[tuple[str, str], ...] = ()
     breaks_old: bool = False

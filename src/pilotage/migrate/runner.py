@@ -16,7 +16,7 @@ from pilotage.migrate.backfill import Backfill
 from pilotage.migrate.catalogue import Findings, missing_effects
 from pilotage.migrate.connections import WORK
 from pilotage.migrate.database import DatabaseSchema
-from pilotage.migrate.dialects.base import StatementError, Trouble
+from pilotage.migrate.dialects.base import Session, StatementError, Trouble
 from pilotage.migrate.half import HalfRun
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.revert import Revert
@@ -24,6 +24,7 @@ from pilotage.migrate.script import Windows, first_windows
 from pilotage.migrate.series import Series
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql.effects import net
+from pilotage.migrate.throttles import BackfillReport, Throttles
 from pilotage.migrate.verify import verify
 from pilotage.migrate.work import Work, steps_of
 from pilotage.model import Half, HalfRef
@@ -134,6 +135,22 @@ class SqlSchema(DatabaseSchema):
         async with self._working(token, emit) as work:
             await Backfill(work, migration, final=final).run()
 
+    async def backfills(self) -> tuple[BackfillReport, ...]:
+        """The backfills that were begun and have not ended, and what people said of others."""
+        async with self._connections.use("look") as session:
+            home = await self._dialect.home(session)
+            if not await self._dialect.has_table(session, home, "pilotage_throttles"):
+                return ()
+            return await Throttles(self._dialect, home, self._stream).reports(session)
+
+    @asynccontextmanager
+    async def throttles(self) -> AsyncIterator[tuple[Throttles, Session]]:
+        """What people may say of a backfill that runs anywhere; without the migration lock, which that
+        backfill holds."""
+        async with self._connections.use("look") as session:
+            home = await self._dialect.home(session)
+            yield Throttles(self._dialect, home, self._stream), session
+
     async def verify(self, migration: Migration) -> None:
         """Run the ``-- verify`` queries; see `pilotage.migrate.verify`."""
         try:
@@ -233,7 +250,15 @@ class SqlSchema(DatabaseSchema):
         """`_locked` for an author's statements: what they set in the session is undone after."""
         async with self._locked(token) as session:
             try:
-                yield Work(self._dialect, await self._state(session), session, self._settings, emit)
+                yield Work(
+                    self._dialect,
+                    await self._state(session),
+                    session,
+                    self._settings,
+                    emit,
+                    self._stream,
+                    self._replicas,
+                )
             finally:
                 if session.usable:
                     await session.reset()

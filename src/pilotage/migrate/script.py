@@ -57,7 +57,10 @@ async def first_windows(
             key = await dialect.key(session, batch.table)
             if key is not None:
                 found[statement.text] = await dialect.window(
-                    session, Walk(batch.table, key, batch.qualifier), None, settings.batch_rows
+                    session,
+                    Walk(batch.table, key, batch.qualifier),
+                    None,
+                    settings.backfill.batch_rows,
                 )
         except StatementError:
             continue  # the expand half makes the table, or the column that it is walked by
@@ -156,9 +159,9 @@ class _Writer:
             yield from self._transaction(section, [text], record="the cursor")
 
     def _batches(self, batch: Batchable) -> Iterator[str]:
-        rows = self._settings.batch_rows
-        yield f"-- in batches of at most {rows} rows of {batch.table}, in the order of its key, each"
-        yield "-- in a transaction of its own"
+        settings = self._settings.backfill
+        yield f"-- in batches of at most {settings.batch_rows} rows of {batch.table}, in the order of its key,"
+        yield f"-- each in a transaction of its own, sized to take {settings.batch_time * 1000:g} ms"
         if self._windows.get(batch.text):
             yield "-- the first one, as of now; each that follows begins where the one before ended:"
         else:

@@ -52,6 +52,8 @@ class Cursor:
     total_rows: int
     scanned: int = 0  # rows of the statement's table that this pass has walked over
     finished: bool = False
+    end: list[str] | None = None  # the key at which this pass over the statement's table ends
+    estimate: int | None = None  # about how many rows that table has
 
 
 class _HalfValues(TypedDict):
@@ -411,24 +413,29 @@ class State:
         """How far the backfill of a version has come."""
         rows = await session.query(
             "SELECT digest, final, pass, statement, position, pass_rows, total_rows, scanned,"
-            f" finished_at IS NOT NULL FROM {self._home}pilotage_backfills"
+            f" finished_at IS NOT NULL, estimate FROM {self._home}pilotage_backfills"
             " WHERE stream = $1 AND version = $2",
             self._stream,
             version,
         )
         if not rows:
             return None
-        digest, final, number, statement, position, pass_rows, total, scanned, finished = rows[0]
+        digest, final, number, statement, place, pass_rows, total, scanned, over, estimate = rows[0]
+        place = _loaded(place)
+        if not isinstance(place, dict):  # as versions before 0.2 wrote it
+            place = {"after": place, "end": None}
         return Cursor(
             digest=digest,
             final=bool(final),
             number=number,
             statement=statement,
-            position=_loaded(position),
+            position=place["after"],
             pass_rows=pass_rows,
             total_rows=total,
             scanned=scanned,
-            finished=bool(finished),
+            finished=bool(over),
+            end=place["end"],
+            estimate=estimate,
         )
 
     async def put_cursor(self, session: Session, version: str, cursor: Cursor) -> None:
@@ -436,13 +443,14 @@ class State:
         now = self._dialect.now
         await session.execute(
             f"INSERT INTO {self._home}pilotage_backfills AS b (stream, version, digest, final, pass,"
-            " statement, position, pass_rows, total_rows, scanned, started_at, updated_at,"
-            f" finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}, {now},"
+            " statement, position, pass_rows, total_rows, scanned, estimate, started_at, updated_at,"
+            f" finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, {now}, {now},"
             f" {now if cursor.finished else 'NULL'})"
             " ON CONFLICT (stream, version) DO UPDATE SET digest = excluded.digest,"
             " final = excluded.final, pass = excluded.pass, statement = excluded.statement,"
             " position = excluded.position, pass_rows = excluded.pass_rows,"
-            " total_rows = excluded.total_rows, scanned = excluded.scanned, updated_at = excluded.updated_at,"
+            " total_rows = excluded.total_rows, scanned = excluded.scanned,"
+            " estimate = excluded.estimate, updated_at = excluded.updated_at,"
             " finished_at = excluded.finished_at",
             self._stream,
             version,
@@ -450,10 +458,11 @@ class State:
             cursor.final,
             cursor.number,
             cursor.statement,
-            json.dumps(cursor.position) if cursor.position is not None else None,
+            json.dumps({"after": cursor.position, "end": cursor.end}),
             cursor.pass_rows,
             cursor.total_rows,
             cursor.scanned,
+            cursor.estimate,
         )
 
     async def delete_cursor(self, session: Session, version: str) -> None:

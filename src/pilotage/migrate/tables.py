@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pilotage.errors import DatabaseError
 from pilotage.migrate.dialects.base import Dialect, Session
 
-FORMAT = 1
+FORMAT = 2
 """The version of the tables below. A change of them is a new entry of `_UPGRADES`."""
 
 _TABLES = """
@@ -68,9 +68,21 @@ CREATE TABLE {home}pilotage_backfills (
     pass_rows bigint NOT NULL,
     total_rows bigint NOT NULL,
     scanned bigint NOT NULL,
+    estimate bigint,
     started_at {timestamp} NOT NULL,
     updated_at {timestamp} NOT NULL,
     finished_at {timestamp},
+    PRIMARY KEY (stream, version)
+);
+CREATE TABLE {home}pilotage_throttles (
+    stream text NOT NULL,
+    version text NOT NULL,
+    paused_by text,
+    paused_at {timestamp},
+    reason text,
+    duty double precision,
+    rate double precision,
+    waits_for text,
     PRIMARY KEY (stream, version)
 );
 CREATE TABLE {home}pilotage_fence (
@@ -89,10 +101,25 @@ CREATE TABLE {home}pilotage_meta (
     format integer NOT NULL,
     made_at {timestamp} NOT NULL
 );
-INSERT INTO {home}pilotage_meta (format, made_at) VALUES (1, {now})
+INSERT INTO {home}pilotage_meta (format, made_at) VALUES (2, {now})
 """
 
-_UPGRADES: Mapping[int, str] = {}
+_UPGRADES: Mapping[int, str] = {
+    2: """
+ALTER TABLE {home}pilotage_backfills ADD COLUMN estimate bigint;
+CREATE TABLE {home}pilotage_throttles (
+    stream text NOT NULL,
+    version text NOT NULL,
+    paused_by text,
+    paused_at {timestamp},
+    reason text,
+    duty double precision,
+    rate double precision,
+    waits_for text,
+    PRIMARY KEY (stream, version)
+)
+""",
+}
 """Format → the statements that make the tables of the format before into it."""
 
 

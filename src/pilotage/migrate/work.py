@@ -32,6 +32,8 @@ class Work:
     session: Session
     settings: RunnerSettings
     emit: Emit
+    stream: str = ""
+    replicas: tuple[Dialect, ...] = ()
     around: Around | None = None
 
     async def execute(self, statement: Statement, text: str | None = None) -> int:
@@ -41,6 +43,9 @@ class Work:
             return await self.session.execute(statement.text if text is None else text)
 
         return await (run() if self.around is None else self.around(statement, run))
+
+
+_HOW_ON = {Trouble.FULL: "make room for it, then run the same command again"}
 
 
 def where(migration: Migration, section: Section, statement: Statement, offset: int = 0) -> str:
@@ -63,11 +68,15 @@ def failed(
     what = f"{title}: {error}"
     if error.trouble is Trouble.TIMEOUT:
         what = f"{title}: not done within its time limit ({error})"
+    if error.trouble is Trouble.FULL:
+        what = f"{title}: the database has no room left ({error})"
     return HalfFailed(
         what,
         where=where(migration, section, statement, error.position or 0),
         state=state,
-        next=next or "correct the file and commit it, then run the command again",
+        next=next
+        or _HOW_ON.get(error.trouble)
+        or "correct the file and commit it, then run the command again",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,7 +39,9 @@ from pilotage.wiring.frameworks import bare_engine, command_schema, learn
 from pilotage.wiring.project import Project, Use
 
 if TYPE_CHECKING:
+    from pilotage.config.config import BackfillConfig
     from pilotage.migrate.engines.schema import CommandSchema
+    from pilotage.migrate.settings import BackfillSettings
 
 STATE_DIR = ".pilotage"
 
@@ -203,6 +206,7 @@ async def _schema(
             settings=RunnerSettings(
                 lock_timeout=migrations.lock_timeout,
                 timeout=migrations.timeout,
+                backfill=_backfill(migrations.backfill),
                 # Before the first dump there is none yet: a database then begins with the migrations.
                 schema_file=migrations.schema if _is_there(migrations.schema) else None,
                 seed_file=migrations.seed,
@@ -213,6 +217,12 @@ async def _schema(
     await stack.enter_async_context(schema)
     document = schema.document() if in_database else None
     return schema, document, schema.dialect, None if isinstance(schema, SqlSchema) else schema
+
+
+def _backfill(config: BackfillConfig) -> BackfillSettings:
+    from pilotage.migrate.settings import BackfillSettings
+
+    return BackfillSettings(**dataclasses.asdict(config))
 
 
 def _is_there(path: Path | None) -> bool:

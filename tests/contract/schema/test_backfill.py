@@ -13,9 +13,12 @@ from tests.migrations import migration
 from pilotage.errors import HalfFailed, NotConverging
 from pilotage.events import BackfillProgress, Event, Note, ignore
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
+from pilotage.migrate.settings import BackfillSettings
 from pilotage.model import Half, expand
 
-SMALL = RunnerSettings(lock_timeout=0.1, timeout=20.0, batch_rows=100)
+SMALL = RunnerSettings(
+    lock_timeout=0.1, timeout=20.0, backfill=BackfillSettings(batch_rows=100, duty=1.0)
+)
 NUMBERS = (
     "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
     " INSERT INTO t {} SELECT {} FROM n"
@@ -69,7 +72,8 @@ def test_every_row_is_changed_once_whatever_the_key(kit: Kit, table: str) -> Non
     assert kit.execute("SELECT done, count(*) FROM t GROUP BY done") == [(1, 1234)]
     progress = [event for event in events if isinstance(event, BackfillProgress)]
     steps = [b.rows - a.rows for a, b in pairwise(progress)]
-    assert max(steps) <= 100
+    if table != "no key" or kit.dialect == "sqlite":
+        assert max(steps) <= 100  # by its address, PostgreSQL walks in whole pages
     assert len(progress) >= 13
     assert progress[-1].rows == 1234
     fractions = [event.fraction for event in progress if event.fraction is not None]
@@ -152,7 +156,7 @@ def test_a_backfill_without_end_is_found_out(kit: Kit) -> None:
             assert (await schema.view()).applied.expanded == frozenset()
 
     asyncio.run(story())
-    assert kit.execute("SELECT min(done), max(done) FROM t WHERE id > 100") == [(10, 10)]
+    assert kit.execute("SELECT count(*) FROM t WHERE done IS NOT NULL") == [(0,)]
 
 
 def test_a_limited_statement_without_end_is_found_out(kit: Kit) -> None:
@@ -260,7 +264,7 @@ def test_no_backfill_before_its_expand_half(kit: Kit) -> None:
             assert (await schema.view()).applied.expanded == {"1"}
 
     asyncio.run(story())
-    assert PATIENT.batch_rows == 5000
+    assert PATIENT.backfill.batch_rows == 20_000
 
 
 def test_rows_that_running_code_goes_on_writing_do_not_hold_up_the_first_run(kit: Kit) -> None:

@@ -31,6 +31,10 @@ def kinds(kind: Any, metadata: tuple[Any, ...] = ()) -> Iterator[str]:
     function = next((m.func.__name__ for m in metadata if hasattr(m, "func")), "")
     known = {
         "_seconds": "duration",
+        "_some_seconds": "duration",
+        "_off_or_seconds": "duration or `off`",
+        "_off_or_ratio": "number or `off`",
+        "_duty": "percentage",
         "_share": "percentage",
         "_flag": "true, false",
         "_whole": "number",
@@ -67,7 +71,7 @@ def default(field: FieldInfo, kind: str) -> str:
         return ""
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
-    if kind == "duration":
+    if kind.startswith("duration"):
         return f"`{format_duration(value)}`"
     if kind == "percentage":
         return f"`{value * 100:g}%`"

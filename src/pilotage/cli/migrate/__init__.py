@@ -25,6 +25,11 @@ COMMANDS = {
         "mark": Entry("pilotage.cli.migrate.mark", "Record as applied what a person ran."),
         "down": Entry("pilotage.cli.migrate.down", "Take an expand half back."),
     },
+    "Backfills": {
+        "pause": Entry("pilotage.cli.migrate.pause", "Have a backfill pause."),
+        "resume": Entry("pilotage.cli.migrate.resume", "Have a paused backfill go on."),
+        "throttle": Entry("pilotage.cli.migrate.throttle", "Set how fast a backfill may be."),
+    },
 }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pilotage.migrate.report import HalfReport, MigrationReport
+    from pilotage.migrate.throttles import BackfillReport
     from pilotage.model import SchemaView
 
 
@@ -48,7 +49,9 @@ def command(settings: Settings) -> None:
                 configured = project.config.migrations
                 assert configured is not None
                 compared = schema_file.Compared(skipped="a framework's own command migrates it")
+                backfills: tuple[BackfillReport, ...] = ()
                 if isinstance(schema, SqlSchema):
+                    backfills = await schema.backfills() if view.exists else ()
                     compared = await schema_file.compare(configured.schema, schema, view)
                 instances = sorted(
                     (await project.world.target.observe()).instances,
@@ -72,6 +75,7 @@ def command(settings: Settings) -> None:
                     "database": schema.where,
                     "dialect": schema.dialect,
                     "drift": compared.diff if not compared.skipped else None,
+                    "backfills": backfills,
                 }
                 return view, reports, about
 
@@ -80,6 +84,7 @@ def command(settings: Settings) -> None:
         print_json(
             {
                 **about,
+                "backfills": [one.to_json() for one in about["backfills"]],
                 "exists": view.exists,
                 "fresh": view.fresh,
                 "counts": counts(reports),
@@ -118,6 +123,9 @@ def _page(
         for half in one.halves
     ]
     yield from text.columns(rows)
+    for backfill in about["backfills"]:
+        yield ""
+        yield from text.wrapped(_backfill(backfill), indent=4, first=f"  {text.warn('»')} ")
     troubles = [(one.version, one.trouble) for one in reports if one.trouble]
     if troubles:
         yield ""
@@ -149,6 +157,33 @@ def _runs(view: SchemaView, runs: list[dict[str, Any]]) -> Iterator[str]:
         else:
             since = f" since {text.clock(run['started_at'])}" if run["started_at"] else ""
             yield f"  {text.good('▸')} {half} runs in {run['instance']}{since}: `pilotage migrate follow {name}`"
+
+
+def _backfill(report: BackfillReport) -> str:
+    """How far a backfill is, and why it is not further."""
+    from pilotage.cli import text
+
+    said = report.throttle
+    if report.number:
+        which = "before contract, " if report.final else ""
+        share = f"{report.fraction:.0%}, " if report.fraction is not None else ""
+        words = [f"backfill {report.version}: {which}pass {report.number}, {share}"
+                 f"{text.plural(report.rows, 'row')} changed"]  # fmt: skip
+        if report.updated_at is not None:
+            words.append(f"last batch {text.clock(report.updated_at)}")
+    else:
+        words = [f"backfill {report.version}: not begun"]
+    if said.paused_by:
+        reason = f" ({said.reason})" if said.reason else ""
+        since = f" since {text.clock(said.paused_at)}" if said.paused_at else ""
+        words.append(f"paused by {said.paused_by}{since}{reason}")
+    if said.waits_for:
+        words.append(f"waits: {said.waits_for}")
+    if said.duty is not None:
+        words.append(f"works {said.duty:.0%} of the time at most")
+    if said.rate is not None:
+        words.append(f"{said.rate:g} rows a second at most")
+    return "; ".join(words)
 
 
 def _mark(half: HalfReport) -> str:

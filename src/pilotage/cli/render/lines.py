@@ -74,7 +74,8 @@ class PlainLines:
     ) -> bool:
         """Progress has a line every few seconds, and one at its end."""
         over = isinstance(event, events.BackfillProgress) and event.fraction == 1
-        if not over and event.at - self._told_progress < _PROGRESS_EVERY:
+        # A clock that was set back meanwhile must not silence it.
+        if not over and 0 <= event.at - self._told_progress < _PROGRESS_EVERY:
             return True
         self._told_progress = event.at
         return False

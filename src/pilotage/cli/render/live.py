@@ -99,12 +99,16 @@ class Live:
                 )
                 view.end()
             case events.BackfillProgress():
+                view.fraction = event.fraction
                 view.bar = _bar(event.fraction, words.backfill(event).partition(": ")[2])
             case events.StatementProgress():
                 told = words.statement_progress(event).partition(": ")[2]
                 view.bar = _bar(event.fraction, told)
             case events.HalfStatement() if event.number < event.statements:
                 view.bar = None
+            case events.BackfillHeld():
+                told = self._mask("; ".join(event.why))
+                view.bar = _bar(view.fraction, f"pauses: {told}", style="yellow")
             case events.Watched():
                 told = words.watched(event).partition(": ")[2]
                 view.bar = _bar(event.elapsed / event.seconds, told)
@@ -149,12 +153,13 @@ class _View:
         self.lines: list[str] = []
         self.output: list[str] = []
         self.bar: RenderableType | None = None
+        self.fraction: float | None = None
         self._spinner = Spinner("dots", style="cyan")
 
     def begin(self, event: events.StepStarted) -> None:
         """A step is at work."""
         self.index, self.step, self.since = event.index, event.step, time.monotonic()
-        self.lines, self.output, self.bar = [], [], None
+        self.lines, self.output, self.bar, self.fraction = [], [], None, None
 
     def end(self) -> None:
         """It is no longer."""
@@ -208,7 +213,7 @@ def _row(mark: RenderableType, what: Text, took: Text) -> Table:
     return grid
 
 
-def _bar(fraction: float | None, told: str) -> RenderableType:
+def _bar(fraction: float | None, told: str, *, style: str = "dim") -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=3)
     grid.add_column(width=32)
@@ -219,5 +224,5 @@ def _bar(fraction: float | None, told: str) -> RenderableType:
             total=1.0, completed=fraction, width=30, complete_style="cyan",
             finished_style="green",
         )  # fmt: skip
-    grid.add_row("", bar, Text(told, style="dim"))
+    grid.add_row("", bar, Text(told, style=style))
     return grid

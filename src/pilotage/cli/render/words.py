@@ -31,6 +31,10 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{event.half} did not get its lock: {event.why}; attempt {event.attempt + 1} in {wait}"
         case events.BackfillProgress():
             return backfill(event)
+        case events.BackfillHeld():
+            return f"backfill {event.version} pauses: {'; '.join(event.why)}"
+        case events.BackfillResumed():
+            return f"backfill {event.version} goes on after {seconds(event.seconds)}"
         case events.InstanceStarted():
             where = f" on {event.address}" if event.address else ""
             return f"{event.instance} started{where}"
@@ -70,7 +74,10 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
 def is_warning(event: Event) -> bool:
     """Whether the line is something to look at."""
     return (
-        isinstance(event, (events.ContractHeld, events.HalfRetried, events.LeaseWaiting))
+        isinstance(
+            event,
+            (events.BackfillHeld, events.ContractHeld, events.HalfRetried, events.LeaseWaiting),
+        )
         or (isinstance(event, events.Judged) and event.finding == "unverified")
         or (isinstance(event, events.Note) and event.level == "warning")
         or (isinstance(event, events.InstanceStopped) and event.killed)

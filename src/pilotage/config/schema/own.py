@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from pilotage.config.quantity import parse_percent
+from pilotage.config.quantity import parse_duration, parse_percent
 from pilotage.config.schema.base import (
     BRANCH,
     SECTION,
+    Flag,
     HostLimit,
     OneOrMore,
     Seconds,
@@ -77,6 +78,84 @@ class Rollout(Section):
     step: Seconds = Field(default=60.0, description="How long it is watched at each of them.")
 
 
+def _some_seconds(value: object) -> object:
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    return _above_zero(seconds)
+
+
+def _above_zero(seconds: float) -> float:
+    if seconds <= 0:
+        raise wrong("should be more than 0")
+    return seconds
+
+
+def _off_or_seconds(value: object) -> object:
+    if value is False or value == "off":
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise wrong(f"{error}; or `off`") from error
+    return _above_zero(seconds)
+
+
+def _off_or_ratio(value: object) -> object:
+    return None if value is False or value == "off" else _ratio(value)
+
+
+def _duty(value: object) -> object:
+    try:
+        share = parse_percent(value)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    if share < 0.01:
+        raise wrong("should be 1% to 100%")
+    return share
+
+
+SomeSeconds = Annotated[float, BeforeValidator(_some_seconds)]
+SecondsOrOff = Annotated[float | None, BeforeValidator(_off_or_seconds)]
+RatioOrOff = Annotated[float | None, BeforeValidator(_off_or_ratio)]
+
+
+class Backfill(Section):
+    """How backfills leave room for others; each signal that one pauses for can be `off`."""
+
+    batch_time: SomeSeconds = Field(
+        default=0.1, description="What a batch is to take; its size follows."
+    )
+    batch_rows: Whole = Field(default=20_000, ge=1, description="Rows that a batch spans at most.")
+    duty: Annotated[float, BeforeValidator(_duty)] = Field(
+        default=0.8, description="Share of the time that it works."
+    )
+    replication_lag: SecondsOrOff = Field(
+        default=10.0, description="Pauses while a replica is further behind."
+    )
+    lock_wait: SecondsOrOff = Field(
+        default=0.5, description="Pauses while a session waits longer than this for a lock."
+    )
+    long_transaction: SecondsOrOff = Field(
+        default=600.0, description="Pauses while a transaction has been open for longer."
+    )
+    dead_rows: RatioOrOff = Field(
+        default=10.0,
+        description="Pauses while the table has more dead rows than so many times what autovacuum waits "
+        "for.",
+    )
+    wraparound: Flag = Field(
+        default=True, description="Pauses while a vacuum against wraparound runs on the table."
+    )
+    pause_when: Text | None = Field(
+        default=None, description="Pauses while the first value of this query is true."
+    )
+    longest_pause: SomeSeconds = Field(
+        default=3600.0, description="Gives up after so long a pause that no person asked for."
+    )
+
+
 class StatusCommand(Section):
     """A command that says what a framework has applied."""
 
@@ -138,6 +217,9 @@ class Migrations(Section):
         description="A file that holds the whole schema, loaded and dumped.",
     )
     seed: Text | None = Field(default=None, description="A SQL file for a new database.")
+    backfill: Backfill = Field(
+        default_factory=Backfill, description="How backfills leave room for others."
+    )
     files: OneOrMore = Field(
         default=(), description="Not `sql`: globs of the files, each of which is a version."
     )

@@ -48,6 +48,7 @@ class Trouble(StrEnum):
     ABSENT = "absent"  # a table that it names is not there
     DUPLICATE = "duplicate"  # a unique key is taken
     VIOLATED = "violated"  # rows do not obey another constraint
+    FULL = "full"  # the server has no room left: its disk, or a limit of its own
     OTHER = "other"
 
     @property
@@ -143,11 +144,18 @@ class Session(Protocol):
 @dataclass(frozen=True, slots=True)
 class Walk:
     """A table as an author wrote it, the columns (quoted) of the key to walk it by, and what stands
-    before them in a predicate: the table's alias or its bare name."""
+    before them in a predicate: the table's alias or its bare name.
+
+    ``types`` of the columns, where a dialect needs them. ``end``: the last key of this pass (see
+    `Dialect.last`); rows that are inserted beyond it are the next pass's, so that a pass ends however
+    fast they come. None: no bound.
+    """
 
     table: str
     key: tuple[str, ...]
     qualifier: str
+    types: tuple[str, ...] = ()
+    end: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +186,30 @@ class Offenders:
     key: str
     rows: tuple[str, ...]
     query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A session that waits: for a lock, or (see `Dialect.oldest_transaction`) has others wait.
+
+    ``who``: the session, in words. ``seconds``: for how long. ``for_us``: one of ours is in its way.
+    """
+
+    who: str
+    seconds: float
+    for_us: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuum:
+    """What autovacuum has to do with a table.
+
+    ``dead``: its dead rows as a multiple of how many autovacuum waits for; None where it is off for
+    the table, or nothing counts them. ``wraparound``: a vacuum against wraparound runs on it.
+    """
+
+    dead: float | None
+    wraparound: bool
 
 
 class Dialect(ABC):
@@ -356,6 +388,50 @@ class Dialect(ABC):
     @abstractmethod
     async def total_rows(self, session: Session) -> int:
         """About how many rows all tables have together."""
+
+    async def walk(self, session: Session, table: str, qualifier: str) -> Walk | None:
+        """How to walk a table; None where it has no `key`."""
+        key = await self.key(session, table)
+        return Walk(table, key, qualifier) if key is not None else None
+
+    async def last(self, session: Session, walk: Walk) -> list[str] | None:
+        """The key of the table's last row now, as `Walk.end` takes it; None: empty, or no bound."""
+        return None
+
+    @asynccontextmanager
+    async def batch(
+        self, session: Session, *, lock: float | None, total: float | None
+    ) -> AsyncIterator[None]:
+        """`bounded`, for a batch of a backfill. Its commit need not wait for the disk: after a crash of
+        the server its rows and its cursor are there together, or neither is."""
+        async with self.bounded(session, lock=lock, total=total):
+            yield
+
+    # -- who suffers --------------------------------------------------------------------------------
+    #
+    # Asked from a session that watches while another works. None, everywhere: this database, or this
+    # role, cannot tell.
+
+    async def standbys_behind(self, watcher: Session, position: str) -> list[str] | None:
+        """The replicas, as the primary sees them, that have not replayed what was written up to
+        ``position``."""
+        return None
+
+    async def longest_wait(self, watcher: Session, own: Sequence[Session]) -> list[Waiting] | None:
+        """The session that has waited longest for a lock that is bound to pass (not an advisory one),
+        ours apart; [] where none waits."""
+        return None
+
+    async def oldest_transaction(
+        self, watcher: Session, own: Sequence[Session]
+    ) -> list[Waiting] | None:
+        """The oldest open transaction that keeps dead rows from being removed, ours apart; [] for
+        none."""
+        return None
+
+    async def vacuum(self, watcher: Session, table: str) -> Vacuum | None:
+        """How far behind vacuum is with a table."""
+        return None
 
     # -- the catalogue ----------------------------------------------------------------------------
 

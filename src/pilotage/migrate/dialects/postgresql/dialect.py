@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import psycopg
@@ -19,10 +20,12 @@ from pilotage.migrate.dialects.base import (
     Session,
     StatementError,
     Trouble,
+    Vacuum,
+    Waiting,
     Walk,
     Window,
 )
-from pilotage.migrate.dialects.postgresql import catalogue, login, online, walking
+from pilotage.migrate.dialects.postgresql import catalogue, login, online, suffering, walking
 from pilotage.migrate.dialects.postgresql.address import parse
 from pilotage.migrate.dialects.postgresql.dump import dump
 from pilotage.migrate.dialects.postgresql.session import BEGIN, PostgresSession
@@ -378,6 +381,23 @@ class PostgreSQL(Dialect):
         """See `walking.window`."""
         return await walking.window(session, walk, cursor, rows)
 
+    async def walk(self, session: Session, table: str, qualifier: str) -> Walk | None:
+        """See `walking.walk`."""
+        return await walking.walk(session, table, qualifier)
+
+    async def last(self, session: Session, walk: Walk) -> list[str] | None:
+        """See `walking.last`."""
+        return await walking.last(session, walk)
+
+    @asynccontextmanager
+    async def batch(
+        self, session: Session, *, lock: float | None, total: float | None
+    ) -> AsyncIterator[None]:
+        """With synchronous_commit off: what a crash undoes is a batch and its cursor together."""
+        async with self.bounded(session, lock=lock, total=total):
+            await session.query("SELECT set_config('synchronous_commit', 'off', true)")
+            yield
+
     async def estimate(self, session: Session, table: str) -> int | None:
         """See `walking.estimate`."""
         return await walking.estimate(session, table)
@@ -385,6 +405,26 @@ class PostgreSQL(Dialect):
     async def total_rows(self, session: Session) -> int:
         """See `walking.total_rows`."""
         return await walking.total_rows(session)
+
+    # -- who suffers ---------------------------------------------------------------------------
+
+    async def standbys_behind(self, watcher: Session, position: str) -> list[str] | None:
+        """See `suffering.standbys_behind`."""
+        return await suffering.standbys_behind(watcher, position)
+
+    async def longest_wait(self, watcher: Session, own: Sequence[Session]) -> list[Waiting] | None:
+        """See `suffering.longest_wait`."""
+        return await suffering.longest_wait(watcher, _pids(own))
+
+    async def oldest_transaction(
+        self, watcher: Session, own: Sequence[Session]
+    ) -> list[Waiting] | None:
+        """See `suffering.oldest_transaction`."""
+        return await suffering.oldest_transaction(watcher, _pids(own))
+
+    async def vacuum(self, watcher: Session, table: str) -> Vacuum | None:
+        """See `suffering.vacuum`."""
+        return await suffering.vacuum(watcher, table)
 
     # -- the catalogue -------------------------------------------------------------------------
 
@@ -422,6 +462,10 @@ class PostgreSQL(Dialect):
         """By pg_dump."""
         version = cast(PostgresSession, session).server_version
         return await dump(self._address, version // 10000, f"*.{TABLE_PREFIX}*")
+
+
+def _pids(sessions: Sequence[Session]) -> list[int]:
+    return [cast(PostgresSession, session).pid for session in sessions]
 
 
 def _number(key: str) -> int:

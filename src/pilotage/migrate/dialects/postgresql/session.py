@@ -28,6 +28,7 @@ _TROUBLES = {
     "23502": Trouble.VIOLATED,  # not_null_violation
     "23503": Trouble.VIOLATED,  # foreign_key_violation
     "23514": Trouble.VIOLATED,  # check_violation
+    "53100": Trouble.FULL,  # disk_full
 }
 _LOST = ("08", "57P")  # connection exceptions; the server is shutting down or crashed
 

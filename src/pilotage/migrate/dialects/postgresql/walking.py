@@ -39,58 +39,117 @@ async def key(session: Session, table: str) -> tuple[str, ...] | None:
     return (ADDRESS,) if kind[0][0] == "r" else None
 
 
+async def walk(session: Session, table: str, qualifier: str) -> Walk | None:
+    """How to walk a table, with the types of its key; None where it has no key."""
+    columns = await key(session, table)
+    if columns is None:
+        return None
+    types = () if columns == (ADDRESS,) else await _types(session, table, columns)
+    return Walk(table, columns, qualifier, types)
+
+
+async def last(session: Session, walk: Walk) -> list[str] | None:
+    """The last key of the table now, or how many pages it has; None where it is empty."""
+    if walk.key == (ADDRESS,):
+        rows = await session.query(
+            "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint",
+            walk.table,
+        )
+        return [str(rows[0][0])] if rows[0][0] else None
+    backwards = ", ".join(f"{column} DESC" for column in walk.key)
+    found = await session.query(
+        f"SELECT {_texts(walk)} FROM {walk.table} ORDER BY {backwards} LIMIT 1"
+    )
+    return list(found[0]) if found else None
+
+
 async def window(
     session: Session, walk: Walk, cursor: list[str] | None, rows: int
 ) -> Window | None:
     """The batch after ``cursor``: everything up to the ``rows``-th key beyond it."""
     if walk.key == (ADDRESS,):
         return await _pages(session, walk, cursor, rows)
-    types = await _types(session, walk)
-    columns = ", ".join(walk.key)
-    where = f" WHERE {_compare(walk.key, types, '>', cursor)}" if cursor else ""
-    texts = ", ".join(f"to_jsonb({column}) #>> '{{}}'" for column in walk.key)
-    bound = await session.query(
-        f"SELECT count(*) OVER (), {texts} FROM (SELECT {columns} FROM {walk.table}{where}"
-        f" ORDER BY {columns} LIMIT {int(rows)}) AS w"
-        f" ORDER BY {', '.join(f'{column} DESC' for column in walk.key)} LIMIT 1"
-    )
-    if not bound:
+    if cursor is not None and cursor == walk.end:
         return None
-    spanned, *last = bound[0]
-    names = tuple(f"{walk.qualifier}.{column}" for column in walk.key)
-    ends = [_compare(names, types, "<=", last)]
+    types = walk.types or await _types(session, walk.table, walk.key)
+    ends = []
     if cursor:
-        ends.insert(0, _compare(names, types, ">", cursor))
-    return Window(" AND ".join(ends), last, spanned)
+        ends.append((">", cursor))
+    if walk.end:
+        ends.append(("<=", walk.end))
+    bounds = [_compare(walk.key, types, operator, values) for operator, values in ends]
+    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    columns = ", ".join(walk.key)
+    found = await session.query(
+        f"SELECT {_texts(walk)} FROM {walk.table}{where} ORDER BY {columns}"
+        f" OFFSET {int(rows) - 1} LIMIT 1"
+    )
+    spanned, until = rows, list(found[0]) if found else []
+    if not found:  # fewer are left
+        rest = await session.query(
+            f"SELECT count(*) OVER (), {_texts(walk)} FROM (SELECT {columns} FROM {walk.table}{where}"
+            f" ORDER BY {columns} LIMIT {int(rows)}) AS w"
+            f" ORDER BY {', '.join(f'{column} DESC' for column in walk.key)} LIMIT 1"
+        )
+        if not rest:
+            return None
+        spanned, *until = rest[0]
+    names = tuple(f"{walk.qualifier}.{column}" for column in walk.key)
+    inside = [_compare(names, types, "<=", until)]
+    if cursor:
+        inside.insert(0, _compare(names, types, ">", cursor))
+    return Window(" AND ".join(inside), until, spanned)
 
 
 async def _pages(
     session: Session, walk: Walk, cursor: list[str] | None, rows: int
 ) -> Window | None:
-    # A TID range scan reads in physical order from the cursor on, without a sort.
-    after = f"ctid > '{cursor[0] if cursor else '(0,0)'}'::tid"
+    """Whole pages, up to the one in which the table ended when the pass began.
+
+    An UPDATE writes a row anew: in the same page, in another with room, or at the end. In the same
+    page, a batch that ended in the middle of it would meet the row again; at the end, the pass would
+    run after its own rows for ever. (A TID range scan reads in physical order, without a sort.)
+    """
+    start = _page(cursor)
+    inside = f"ctid >= '({start},0)'::tid"
+    if walk.end:
+        inside += f" AND ctid < '({walk.end[0]},0)'::tid"
     bound = await session.query(
         f"SELECT max(ctid)::text, count(*) FROM"
-        f" (SELECT ctid FROM {walk.table} WHERE {after} LIMIT {int(rows)}) AS w"
+        f" (SELECT ctid FROM {walk.table} WHERE {inside} LIMIT {int(rows)}) AS w"
     )
-    last, spanned = bound[0]
-    if last is None:
+    until, spanned = bound[0]
+    if until is None:
         return None
+    following = _page([until]) + 1
     name = walk.qualifier
-    return Window(f"{name}.{after} AND {name}.ctid <= '{last}'::tid", [last], spanned)
+    return Window(
+        f"{name}.ctid >= '({start},0)'::tid AND {name}.ctid < '({following},0)'::tid",
+        [str(following)],
+        spanned,
+    )
 
 
-async def _types(session: Session, walk: Walk) -> list[str]:
+def _page(cursor: list[str] | None) -> int:
+    """The page that a cursor stands at; versions before 0.2 wrote the row's whole address."""
+    return int(cursor[0].lstrip("(").partition(",")[0]) if cursor else 0
+
+
+def _texts(walk: Walk) -> str:
+    return ", ".join(f"to_jsonb({column}) #>> '{{}}'" for column in walk.key)
+
+
+async def _types(session: Session, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
     rows = await session.query(
         "SELECT quote_ident(attname), format_type(atttypid, atttypmod) FROM pg_attribute"
         " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
-        walk.table,
+        table,
     )
     found: dict[str, str] = dict(rows)
-    return [found[column] for column in walk.key]
+    return tuple(found[column] for column in columns)
 
 
-def _compare(key: tuple[str, ...], types: list[str], operator: str, values: list[str]) -> str:
+def _compare(key: tuple[str, ...], types: tuple[str, ...], operator: str, values: list[str]) -> str:
     literals = [f"{_literal(value)}::{name}" for value, name in zip(values, types, strict=True)]
     if len(key) == 1:
         return f"{key[0]} {operator} {literals[0]}"

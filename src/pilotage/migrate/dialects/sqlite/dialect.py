@@ -232,9 +232,12 @@ class SQLite(Dialect):
     ) -> Window | None:
         """The batch after ``cursor``, whose values are SQL literals."""
         columns = ", ".join(walk.key)
-        where = f" WHERE ({columns}) > ({', '.join(cursor)})" if cursor else ""
+        bounds = [f"({columns}) > ({', '.join(cursor)})"] if cursor else []
+        if walk.end:
+            bounds.append(f"({columns}) <= ({', '.join(walk.end)})")
+        where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
         found = await session.query(
-            f"SELECT {', '.join(f'quote({column})' for column in walk.key)} FROM {walk.table}{where}"  # noqa: S608
+            f"SELECT {_quoted(walk)} FROM {walk.table}{where}"  # noqa: S608
             f" ORDER BY {columns} LIMIT {int(rows)}"
         )
         if not found:
@@ -245,6 +248,14 @@ class SQLite(Dialect):
         if cursor:
             predicate = f"({names}) > ({', '.join(cursor)}) AND {predicate}"
         return Window(predicate, last, len(found))
+
+    async def last(self, session: Session, walk: Walk) -> list[str] | None:
+        """The greatest key, as SQL literals."""
+        backwards = ", ".join(f"{column} DESC" for column in walk.key)
+        found = await session.query(
+            f"SELECT {_quoted(walk)} FROM {walk.table} ORDER BY {backwards} LIMIT 1"  # noqa: S608
+        )
+        return list(found[0]) if found else None
 
     async def estimate(self, session: Session, table: str) -> int | None:
         """The span of the rowids, which is found without reading the table."""
@@ -282,6 +293,11 @@ class SQLite(Dialect):
     async def holds(self, session: Session, effect: Effect) -> bool | None:
         """See `catalogue.holds`."""
         return await catalogue.holds(session, effect)
+
+
+def _quoted(walk: Walk) -> str:
+    """The columns of the key, each as the SQL literal of its value."""
+    return ", ".join(f"quote({column})" for column in walk.key)
 
 
 def _path(url: Secret) -> Path:

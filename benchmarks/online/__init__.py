@@ -1,0 +1,1 @@
+"""Measurements of what a site feels while its schema and data change."""
