@@ -56,11 +56,13 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What a batch did: the cursor after it, the rows that it spanned and changed, its seconds."""
+    """What a batch did: the cursor after it, the rows that it spanned and changed, its seconds, and how
+    many of these it spent on its rows."""
 
     cursor: Cursor
     spanned: int
     changed: int
+    on_rows: float
     seconds: float = 0.0
 
 
@@ -242,7 +244,12 @@ class Backfill:
             return None
         step.tried = step.tried or batch.changed > 0
         if step.walk is not None:
-            step.size.passed(spanned=batch.spanned, changed=batch.changed, seconds=batch.seconds)
+            step.size.passed(
+                spanned=batch.spanned,
+                changed=batch.changed,
+                seconds=batch.seconds,
+                on_rows=batch.on_rows,
+            )
         self._cursor = batch.cursor
         self._progress.batch(
             batch.cursor, len(self._steps), spanned=batch.spanned,
@@ -279,6 +286,8 @@ class Backfill:
         session = work.session
         total = self._limit(step, attempts)
         async with work.dialect.batch(session, lock=attempts.wait, total=total):
+            began = time.monotonic()
+            text = step.statement.text
             if step.walk is None:
                 changed = spanned = await work.execute(step.statement)
                 position = None
@@ -290,13 +299,15 @@ class Backfill:
                     return None
                 text = step.batch.render(window.predicate)
                 changed = await work.execute(step.statement, text)
-                if (
-                    changed
-                    and (suspect or not step.tried)
-                    and await changes_again(session, text, changed)
-                ):
-                    raise self._endless(step, "the rows that it has just changed")
                 position, spanned = window.cursor, window.rows
+            on_rows = time.monotonic() - began
+            if (
+                changed
+                and step.walk is not None
+                and (suspect or not step.tried)
+                and await changes_again(session, text, changed)
+            ):
+                raise self._endless(step, "the rows that it has just changed")
             await work.dialect.become_self(session)
             after = replace(
                 cursor,
@@ -306,7 +317,7 @@ class Backfill:
                 scanned=cursor.scanned + spanned,
             )
             await work.state.put_cursor(session, self._migration.version, after)
-        return _Batch(after, spanned, changed)
+        return _Batch(after, spanned, changed, on_rows)
 
     # -- its end, and words ----------------------------------------------------------------------
 

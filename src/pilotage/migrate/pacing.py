@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _FIRST = 500  # rows
-_LEAST = 50  # rows: below, a batch is mostly its own round trips; only a split goes below
 _UNSEEN = 5_000  # rows at most, until one batch has shown what changing rows costs
 _SMOOTH = 0.3  # the weight of the newest batch
 _ABOVE = 1.5  # times the target, for a batch all of whose rows are to be changed
@@ -33,25 +32,27 @@ class BatchSize:
     def __post_init__(self) -> None:
         self.rows = self.rows or min(_FIRST, self.most)
 
-    def passed(self, *, spanned: int, changed: int, seconds: float) -> None:
-        """A batch over ``spanned`` rows, of which it changed some, took ``seconds``."""
+    def passed(self, *, spanned: int, changed: int, seconds: float, on_rows: float) -> None:
+        """A batch over ``spanned`` rows, of which it changed some, took ``seconds``; of them ``on_rows``
+        with its rows, the rest with what any batch has (its beginning, its cursor, its commit)."""
         if spanned <= 0:
             return
-        cost = max(seconds, 1e-6) / spanned
+        cost = max(on_rows, 1e-6) / spanned
         self._row = _smoothed(self._row, cost)
         if changed * 2 >= spanned:
             self._changed_row = _smoothed(self._changed_row, cost)
-        wanted = self.target / self._row
-        if seconds > 2 * self.target:  # at once, whatever the average says
-            wanted = min(wanted, spanned * self.target / seconds)
-        grown = min(wanted, 2.0 * self.rows)
-        shrunk = max(grown, min(_LEAST, self.rows), self.rows / 4)
-        self.rows = max(1, min(int(shrunk), self.most, self._cap()))
+        # Over a slow line the rest alone may take the target: fewer rows would not make it shorter.
+        target = max(self.target - (seconds - on_rows), self.target / 2)
+        wanted = target / self._row
+        if on_rows > 2 * target:  # at once, whatever the average says
+            wanted = min(wanted, target / cost)
+        stepwise = min(max(wanted, self.rows / 4), self.rows * 2)
+        self.rows = max(1, min(int(stepwise), self.most, self._cap()))
 
     def _cap(self) -> int:
         if self._changed_row is None:
             return _UNSEEN
-        return max(int(_ABOVE * self.target / self._changed_row), _LEAST)
+        return int(_ABOVE * self.target / self._changed_row)
 
     def split(self) -> bool:
         """A batch ran into a limit: make the next a quarter of it. False: it was of one row."""

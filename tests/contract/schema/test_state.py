@@ -10,6 +10,7 @@ from tests.migrations import migration
 
 from pilotage.errors import DatabaseError, LeaseLost
 from pilotage.events import ignore
+from pilotage.migrate.throttles import Throttle
 from pilotage.model import (
     Half,
     Intent,
@@ -71,7 +72,30 @@ def test_prepare_is_done_once_by_many(kit: Kit) -> None:
 
     views = asyncio.run(story())
     assert all(view.exists and view.fresh and not view.rows for view in views)
-    assert kit.execute("SELECT format FROM pilotage_meta") == [(1,)]
+    assert kit.execute("SELECT format FROM pilotage_meta") == [(2,)]
+
+
+def test_tables_of_an_earlier_version_are_brought_up_to_date(kit: Kit) -> None:
+    async def story() -> None:
+        async with kit.schema() as schema:
+            await schema.prepare()
+            kit.execute(
+                "DROP TABLE pilotage_throttles",
+                "ALTER TABLE pilotage_backfills DROP COLUMN estimate",
+                "UPDATE pilotage_meta SET format = 1",
+                "INSERT INTO pilotage_backfills (stream, version, digest, final, pass, statement,"
+                " position, pass_rows, total_rows, scanned, started_at, updated_at) SELECT 'shop', '1',"
+                " 'd', false, 1, 0, '[\"7\"]', 7, 7, 7, made_at, made_at FROM pilotage_meta",
+            )
+            assert (await schema.view()).exists
+            assert await schema.backfills() == ()
+        async with kit.schema() as schema:
+            await schema.prepare()
+            (report,) = await schema.backfills()
+            assert (report.version, report.rows, report.throttle) == ("1", 7, Throttle())
+
+    asyncio.run(story())
+    assert kit.execute("SELECT format FROM pilotage_meta") == [(2,)]
 
 
 def test_tables_of_a_later_version_are_left_alone(kit: Kit) -> None:
