@@ -22,23 +22,26 @@ def models(text: str) -> Iterator[Model]:
         module = ast.parse(text)
     except (SyntaxError, ValueError):
         return
-    starts = list(accumulate((len(line) for line in text.splitlines(keepends=True)), initial=0))
+    starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
     used = _used_in_functions(module)
     alembic = not any(isinstance(x, ast.ClassDef) and x.name == "Migration" for x in module.body)
     for node in ast.walk(module):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for bound, path in _bound(node):
-                classes = [name for name in used if name == bound or name.startswith(f"{bound}.")]
-                wanted = [name for name in classes if _is_class(name.rpartition(".")[2])]
-                if wanted and _from_models(path):
-                    name = wanted[0].rpartition(".")[2]
+                meant = (_meant(name, bound, path) for name in used)
+                full = next((name for name in meant if _is_class(name.rpartition(".")[2])), None)
+                if full and _from_models(path):
+                    name = full.rpartition(".")[2]
                     # `col_offset` counts bytes, but what stands before an import is nothing but space.
                     at = starts[node.lineno - 1] + node.col_offset
-                    yield Model(
-                        f"{path}.{name}" if path.rpartition(".")[2] != name else path,
-                        at,
-                        _alembic(name) if alembic else _django(path, name),
-                    )
+                    yield Model(full, at, _alembic(name) if alembic else _django(path, name))
+
+
+def _meant(name: str, bound: str, path: str) -> str:
+    """The full path of a name as it is used, where it is of this import; else ``""``."""
+    if name == bound:
+        return path
+    return f"{path}{name[len(bound) :]}" if name.startswith(f"{bound}.") else ""
 
 
 def _bound(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:

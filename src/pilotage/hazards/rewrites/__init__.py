@@ -174,6 +174,18 @@ def sections(*parts: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def one_section(*parts: str) -> str:
+    """Sections of one name and one note as a single one, their statements one after the other."""
+    head, *rest = parts
+    start = head.splitlines()[:2]
+    return head + "".join(
+        line
+        for part in rest
+        for line in part.splitlines(keepends=True)
+        if line.rstrip() not in start
+    )
+
+
 def some_value(type: str) -> str:
     """A constant of a type, to stand for the value that only the author knows."""
     base = type.lower().partition("(")[0].strip()

@@ -98,7 +98,9 @@ class SQLite(Rewriter):
         return sections(section("verify", query), in_contract(sql))
 
     def update_in_batches(self, change: c.ChangeRows) -> str:
-        """Only the author can say which rows are still to do."""
+        """Only the author can say which rows are still to do, where the statement does not."""
+        if not change.whole:
+            return section("backfill", change.sql)
         return section(
             "backfill",
             f"{change.sql} WHERE true",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rewrites import sections
+from pilotage.hazards.rewrites import one_section
 from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
@@ -32,10 +32,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if reference and index:
         yield Hazard(
             f"{change.table} is locked for {name}, its foreign key and its index together",
-            sections(
-                context.rewriter.add_column_without(change),
-                context.rewriter.index(index).replace("-- expand\n", "", 1),
-            ),
+            one_section(context.rewriter.add_column_without(change), context.rewriter.index(index)),
         )
 
 

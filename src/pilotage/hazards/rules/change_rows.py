@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rewrites import section
 from pilotage.hazards.rule import EXPAND, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
@@ -17,7 +16,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     yield Hazard(
         f"{change.verb} of {change.table} runs once, beside schema changes: rows that old code writes "
         "later are missed",
-        section("backfill", change.sql),
+        context.rewriter.update_in_batches(change),
     )
 
 

@@ -76,5 +76,5 @@ def _same(drop: c.Drop, other: c.Change) -> bool:
 
 RULES = (
     *(_rule(name, *of) for name, of in _KINDS.items()),
-    _rule(_OTHER, 46, (), "CAST (int AS text)"),
+    _rule(_OTHER, 46, (), "COLLATION german"),
 )

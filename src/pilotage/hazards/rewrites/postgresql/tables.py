@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
 from pilotage.hazards.rewrites import NO_TRANSACTION, Rewriter, in_contract, section, sections
 from pilotage.hazards.rewrites.postgresql.naming import literal, quoted, tree, written
 from pilotage.migrate.sql import change as c
@@ -98,19 +103,49 @@ class Tables(Rewriter):
         return in_contract(f"TRUNCATE {', '.join(map(written, (change.table, *others)))}")
 
     def update_in_batches(self, change: c.ChangeRows) -> str:
-        """A ``-- backfill`` section that is done when nothing differs any longer."""
+        """A backfill that is done when no row differs any longer; none where a value builds on itself."""
         node = tree(change.sql)
-        if type(node).__name__ != "UpdateStmt" or node.HasField("where_clause"):
+        if isinstance(node, pb.DeleteStmt) and node.HasField("where_clause"):
+            return section("backfill", change.sql)
+        if not isinstance(node, pb.UpdateStmt):
             return ""
         targets = [item.res_target for item in node.target_list]
-        if len(targets) != 1 or node.from_clause:
+        if any(_builds_on_itself(target) for target in targets):
             return ""
-        condition = tree("SELECT a IS DISTINCT FROM b").target_list[0].res_target.val
-        column = condition.a_expr.lexpr.column_ref
-        column.fields[0].string.sval = targets[0].name
-        condition.a_expr.rexpr.CopyFrom(targets[0].val)
+        alias = node.relation.alias.aliasname or node.relation.relname
+        differs = " OR ".join(
+            f"{quoted(alias) + '.' if node.from_clause else ''}{quoted(target.name)} "
+            f"IS DISTINCT FROM {_operand(target.val)}"
+            for target in targets
+        )
+        if node.HasField("where_clause"):
+            joined = f"({expression(node.where_clause)}) AND ({differs})"
+        else:
+            joined = differs
+        condition = tree(f"SELECT 1 WHERE {joined}").where_clause
         node.where_clause.CopyFrom(condition)
         return section("backfill", deparsed(node))
+
+
+def _operand(value: Any) -> str:
+    """An expression as an operand."""
+    text = expression(value)
+    simple = value.WhichOneof("node") in ("a_const", "column_ref", "func_call", "type_cast")
+    return text if simple else f"({text})"
+
+
+def _builds_on_itself(target: Any) -> bool:
+    """Whether ``SET a = a + 1``, or several columns at once: then nothing tells a row that is done."""
+    if target.val.HasField("multi_assign_ref") or target.val.HasField("set_to_default"):
+        return True
+    return any(
+        isinstance(inner, pb.A_Expr)
+        and any(
+            isinstance(leaf, pb.ColumnRef) and leaf.fields[-1].string.sval == target.name
+            for _, leaf in postgast.walk(inner)
+        )
+        for _, inner in postgast.walk(target.val)
+    )
 
 
 def _bounds(change: c.Attach, key: str) -> str:
