@@ -17,16 +17,17 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """A statement that locks a second table in use, while the transaction holds the lock of a first."""
     if not context.section.directives.transaction:
         return
-    mine = [lock for lock in strong_locks(change, context) if not _small(lock.table, context)]
+    mine = [lock.table for lock in strong_locks(change, context) if not _small(lock.table, context)]
     if not mine:
         return
     before = {lock.table.key: lock for lock in held(context) if not _small(lock.table, context)}
     first = next(iter(before.values()), None)
-    if first is None or len(before) > 1 or all(lock.table.key in before for lock in mine):
-        return  # nothing yet, said already, or the same table again
+    second = next((table for table in mine if table.key not in before), None)
+    if first is None or second is None or len(before) > 1:
+        return  # nothing yet, the same table again, or said already
     yield Hazard(
-        f"the transaction locks {first.table} and then {mine[0].table}, and holds both: code that locks "
-        "them in the other order ends in a deadlock",
+        f"the transaction locks {first.table} and then {second}, and holds both: code that locks them in "
+        "the other order ends in a deadlock",
         section(
             context.half,
             *dict.fromkeys(statement.text for statement in context.statements),
@@ -71,6 +72,11 @@ RULE = Rule(
     bad=(
         Example(
             "ALTER TABLE orders ADD COLUMN x int;\nALTER TABLE customers »ADD COLUMN y int;",
+        ),
+        Example(
+            "ALTER TABLE orders ADD COLUMN x int;\n"
+            "ALTER TABLE orders »ADD FOREIGN KEY (customer_id) REFERENCES customers (id) NOT VALID;",
+            "a foreign key locks both of its tables",
         ),
     ),
     good=(
