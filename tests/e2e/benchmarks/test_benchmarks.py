@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import deploys, measure, migrations, planning, startup
+from benchmarks.online import locks
 
 pytestmark = pytest.mark.e2e
 
@@ -34,6 +35,16 @@ def test_deploys_lose_no_request() -> None:
     text = asyncio.run(deploys.measure(2, 200, 40.0))
     (line,) = [line for line in text.splitlines() if line.startswith("| 2 deploys")]
     assert "| **0** |" in line
+
+
+@pytest.mark.parametrize("name", ["UNIQUE", "int → bigint"])
+def test_changes_under_load_are_made_both_ways(name: str) -> None:
+    with locks.rig(scale=1, rate=50, clients=2, seconds=12.0, long_seconds=20.0) as rig:
+        text = locks.measure(rig, [name], protocol="prepared", read=False, rounds=1)
+    for row in ("nothing", f"{name}, plain", f"{name}, pilotage"):
+        assert f"| {row} |" in text
+    rows = [line.split("|") for line in text.splitlines() if line.startswith(f"| {name}")]
+    assert [row[-3].strip() for row in rows] == ["0", "0"]  # failed
 
 
 def test_a_section_replaces_the_one_of_an_earlier_run(tmp_path: Path) -> None:
