@@ -98,9 +98,16 @@ class _Writer:
             yield from self._verify()
         section = migration.section(half)
         if section is not None:
+            for required in sorted(section.directives.requires):
+                yield f"-- only once {required} is applied, which it requires"
             yield from self._half(HalfRef(migration.version, half), section)
         if half is Half.EXPAND:
             yield from self._backfill("for the rows that are there")
+        name = migration.version if half is Half.EXPAND else f"{migration.version}/{half}"
+        yield from (
+            "",
+            f"-- whoever ran this by hand says so: pilotage migrate mark {name} --verify",
+        )
 
     def _half(self, ref: HalfRef, section: Section) -> Iterator[str]:
         statements = steps_of(section, self._migration, self._dialect)
@@ -122,6 +129,10 @@ class _Writer:
                 # A concurrent build, which nobody queues behind, gets the whole of the time.
                 yield from self._limits(section, local=False, wait=may_commit(statement.text))
                 yield _ended(statement.text)
+                index = sql.creates_index_concurrently(statement.text, self._dialect)
+                if index and index.name:
+                    name = _beside(self._dialect, index.table.schema, index.name)
+                    yield f"-- (where it broke off it left an INVALID index: DROP INDEX CONCURRENTLY {name};)"
             else:
                 yield from self._transaction(section, [statement.text], record=str(ref))
 
@@ -181,6 +192,12 @@ class _Writer:
         yield from ("", "-- verify: each must return no row, or the half is not run")
         for statement in _statements(self._migration, section, self._dialect):
             yield _ended(statement.text)
+
+
+def _beside(dialect: str, schema: str | None, name: str) -> str:
+    """A name in a schema, as SQL."""
+    quote = sql.grammar(dialect).quote
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
 
 
 def _ended(statement: str) -> str:

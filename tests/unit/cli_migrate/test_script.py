@@ -28,6 +28,8 @@ ALTER TABLE t ADD COLUMN a int;
 SELECT 1;
 -- (recorded: 7/expand)
 COMMIT;
+
+-- whoever ran this by hand says so: pilotage migrate mark 7 --verify
 """
     )
 
@@ -50,6 +52,7 @@ def test_statement_by_statement():
         "SET lock_timeout = '0ms';",  # nobody queues behind a concurrent build
         "SET statement_timeout = '60000ms';",
         "CREATE INDEX CONCURRENTLY i ON t (a);",
+        "-- (where it broke off it left an INVALID index: DROP INDEX CONCURRENTLY i;)",
         "",
         "-- statement 2 of 2",
         "BEGIN;",
@@ -58,6 +61,8 @@ def test_statement_by_statement():
         "ANALYZE t;",
         "-- (recorded: 7/expand)",
         "COMMIT;",
+        "",
+        "-- whoever ran this by hand says so: pilotage migrate mark 7 --verify",
     ]
 
 
@@ -100,6 +105,7 @@ def test_a_contract_half_comes_after_its_backfill_and_its_queries():
     places = [text.index(part) for part in ("UPDATE t", "SELECT id", "DROP COLUMN")]
     assert places == sorted(places)
     assert "SELECT 'expand'" not in text
+    assert text.endswith("mark 7/contract --verify\n")
     assert "proven that nothing older runs" in text
 
 

@@ -209,6 +209,7 @@ def test_the_steps_are_what_is_printed() -> None:
         "SET lock_timeout = '0ms';",
         "SET statement_timeout = '60000ms';",
         "CREATE UNIQUE INDEX CONCURRENTLY t_a_key ON t USING btree (a);",
+        "-- (where it broke off it left an INVALID index: DROP INDEX CONCURRENTLY t_a_key;)",
         "",
         "-- statement 2 of 2",
         "-- step 2 of 2 of ALTER TABLE t ADD UNIQUE (a)",
@@ -218,6 +219,8 @@ def test_the_steps_are_what_is_printed() -> None:
         "ALTER TABLE t ADD CONSTRAINT t_a_key UNIQUE USING INDEX t_a_key;",
         "-- (recorded: 2/expand)",
         "COMMIT;",
+        "",
+        "-- whoever ran this by hand says so: pilotage migrate mark 2 --verify",
     ]
 
 
