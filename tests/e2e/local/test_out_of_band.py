@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from tests.e2e.local.conftest import App
 
+from pilotage.migrate.sql import split
+
 VERSION = "20260505000000"
 HALF = f"{VERSION}/expand"
 FILE = f"db/migrations/{VERSION}_index_name.sql"
@@ -282,3 +284,17 @@ def test_on_sqlite(app):
     app.pilotage("migrate", "run", VERSION, "--detach")
     assert "ended with status 0" in app.pilotage("migrate", "follow", VERSION).out
     assert standing(app) == "applied"
+
+
+@postgresql
+def test_a_person_runs_what_is_printed(app):
+    release = add_index(app)
+    refused = app.pilotage("migrate", "mark", VERSION, "--verify", status=1)
+    assert "items_name is there" in refused.err
+    printed = app.pilotage("migrate", "sql", VERSION).out
+    with psycopg.connect(app.url, autocommit=True) as session:
+        for statement in split(printed, "postgresql"):
+            session.execute(statement.text)
+    app.pilotage("migrate", "mark", VERSION, "--verify")
+    app.pilotage("deploy")
+    assert app.serving() == release
