@@ -79,6 +79,15 @@ def building(app: App) -> bool:
     return bool(rows)
 
 
+def until_building(app: App) -> None:
+    """Wait until the first statement is at work; what the run said where it never is."""
+    try:
+        app.wait(lambda: building(app))
+    except AssertionError as error:
+        logs = (app.root / ".pilotage" / "logs").glob("*-run-*.log")
+        raise AssertionError("\n".join(log.read_text() for log in logs)) from error
+
+
 def indexes(app: App) -> set[str]:
     rows = app.execute(
         "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
@@ -118,7 +127,7 @@ def test_detached_under_load_and_followed_from_another_terminal(app):
     with load(app) as wrong, old_snapshot(app) as old:
         begun = app.pilotage("migrate", "run", VERSION, "--detach")
         assert FIRST in begun.out
-        app.wait(lambda: building(app))
+        until_building(app)
         assert HALF in app.pilotage("migrate", "status").out
         assert list(runs(app)) == [FIRST]
         # It is no instance of a release: it is shown, and nothing is asked of it.
@@ -178,7 +187,7 @@ def test_it_outlives_its_terminal_and_its_deployer(app):
         follower.stdout.readline()
         follower.kill()
         follower.communicate()
-        app.wait(lambda: building(app))
+        until_building(app)
         old.rollback()
     assert "ended with status 0" in app.pilotage("migrate", "follow", VERSION).out
     assert standing(app) == "applied"
@@ -190,7 +199,7 @@ def test_the_instance_is_killed_and_the_next_run_goes_on(app):
     app.execute("INSERT INTO items VALUES (1, 'same'), (2, 'other')")
     with old_snapshot(app) as old:
         app.pilotage("migrate", "run", VERSION, "--detach")
-        app.wait(lambda: building(app))
+        until_building(app)
         found = app.pilotage("status", "--json").json["instances"]
         pid = next(int(i["detail"].split()[-1]) for i in found if i["id"] == FIRST)
         os.kill(pid, signal.SIGKILL)
@@ -228,7 +237,7 @@ def test_stopped_it_can_be_begun_again(app):
     add_index(app)
     with old_snapshot(app):
         app.pilotage("migrate", "run", VERSION, "--detach")
-        app.wait(lambda: building(app))
+        until_building(app)
         stopped = app.pilotage("migrate", "stop", VERSION)
         assert "ended" in stopped.out
         assert not building(app)
@@ -245,7 +254,7 @@ def test_two_runs_at_once(app):
         both = [app.start("migrate", "run", VERSION, "--detach", "--json") for _ in range(2)]
         results = [json.loads(p.communicate(timeout=120)[0]) for p in both]
         assert {r["instance"] for r in results} == {FIRST}
-        app.wait(lambda: building(app))
+        until_building(app)
         # One in a terminal would need the lock that the run has: it joins instead.
         third = app.start("migrate", "run", VERSION, "--json")
         app.until(third, event="Note", text=f"{HALF} runs in {FIRST}: following it")

@@ -320,6 +320,23 @@ def test_an_instance_whose_shim_was_killed_is_still_seen_and_stopped(project):
     asyncio.run(story())
 
 
+def test_another_project_may_have_an_instance_of_the_same_name(project, tmp_path):
+    other = make_project(tmp_path / "other")
+
+    async def story():
+        target = project.worker("sleep 600")
+        instance = await project.start(target, "job-1")
+        await other.start(other.worker("sleep 600"), "job-1")
+        await target.stop(instance, token=1)
+        assert (await other.observed("job-1")).life is Life.RUNNING
+        assert alive(other.main("job-1"))
+
+    try:
+        asyncio.run(story())
+    finally:
+        other.close()
+
+
 def test_a_sigterm_to_the_shim_is_handed_on(project):
     async def story():
         target = project.worker("sleep 600")

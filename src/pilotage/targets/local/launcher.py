@@ -30,6 +30,7 @@ from pilotage.targets.local.environment import instance_environment
 from pilotage.targets.local.ports import free_port
 from pilotage.targets.local.records import Record, Records
 from pilotage.targets.local.spec import LocalRole, LocalService
+from pilotage.targets.local.stopping import marks
 
 _KEPT_LOGS = 50
 _KEPT_JOBS = 100
@@ -214,7 +215,8 @@ class Launcher:
         instance = record.instance
         return Program(
             argv=argv,
-            env=instance_environment(instance, role.env, environ=os.environ, port=record.port),
+            env=instance_environment(instance, role.env, environ=os.environ, port=record.port)
+            | marks(self._records, instance.id),
             cwd=Path(record.cwd),
             status=self._records.status_path(instance.id),
             log=self._records.log_path(instance.id),

@@ -2,7 +2,8 @@
 
 A program may detach helpers of its own (a build server, a job runner with a session of its own).
 They left the process group but not the environment, so they are found by ``PILOTAGE_INSTANCE``: an
-instance that is stopped must not keep a connection to the database.
+instance that is stopped must not keep a connection to the database. Another project, or another destination, on
+this machine may have an instance of the same name: ``PILOTAGE_STATE`` tells them apart.
 """
 
 from __future__ import annotations
@@ -28,18 +29,25 @@ def members(records: Records, record: Record) -> tuple[ProcessId, ...]:
     status = records.status(record.instance.id)
     if status is not None and status.main.alive:
         found.append(status.main)
-    found += (process for process in _marked(record.instance.id) if process not in found)
+    found += (process for process in _marked(records, record) if process not in found)
     return tuple(found)
 
 
-def _marked(id: str) -> tuple[ProcessId, ...]:
-    marker = f"PILOTAGE_INSTANCE={id}".encode()
+def marks(records: Records, id: str) -> dict[str, str]:
+    """The variables by which the processes of an instance are known."""
+    return {"PILOTAGE_INSTANCE": id, "PILOTAGE_STATE": str(records.state_dir.resolve())}
+
+
+def _marked(records: Records, record: Record) -> tuple[ProcessId, ...]:
+    wanted = {
+        os.fsencode(f"{name}={value}") for name, value in marks(records, record.instance.id).items()
+    }
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):  # somebody else's process, or gone
-            if marker in (entry / "environ").read_bytes().split(b"\0"):
+            if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
                 process = ProcessId.of(int(entry.name))
                 if process is not None:
                     found.append(process)
