@@ -37,9 +37,9 @@ def test_deploys_lose_no_request() -> None:
     assert "| **0** |" in line
 
 
-@pytest.mark.parametrize("name", ["UNIQUE", "int → bigint"])
-def test_changes_under_load_are_made_both_ways(name: str) -> None:
-    with locks.rig(scale=1, rate=50, clients=2, seconds=12.0, long_seconds=20.0) as rig:
+def test_changes_under_load_are_made_both_ways() -> None:
+    name = "int → bigint"
+    with locks.rig(scale=1, rate=50, clients=2, seconds=8.0, long_seconds=10.0) as rig:
         text = locks.measure(rig, [name], protocol="prepared", read=False, rounds=1)
     for row in ("nothing", f"{name}, plain", f"{name}, pilotage"):
         assert f"| {row} |" in text

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
+from pilotage.migrate.sql.online import takes_apart
 
 _WORK = {
     "unique": "builds an index",
@@ -19,6 +20,8 @@ _WORK = {
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """`UNIQUE`, `PRIMARY KEY`, `CHECK` or `REFERENCES` in `ADD COLUMN`."""
     if not isinstance(change, c.AddColumn) or context.is_idle(change.table):
+        return
+    if context.section.directives.online and takes_apart(change, context.dialect):
         return
     for constraint in change.constraints:
         work = _WORK[constraint.kind].format(references=constraint.references)

@@ -62,12 +62,18 @@ def online(statements: Sequence[Statement], dialect: str) -> tuple[Step, ...]:
 def has_steps(change: Change, dialect: str) -> bool:
     """Whether all that a change does is carried out in steps that stop nobody.
 
-    Not an ADD COLUMN, whose default may rewrite the table whatever becomes of the constraints beside it.
+    Not an ADD COLUMN, whose default may rewrite the table whatever becomes of the constraints beside it
+    (`takes_apart`).
     """
     if dialect not in _MODULES or not change.sql or isinstance(change, AddColumn):
         return False
     steps = online((Statement(change.sql, 0, 1),), dialect)
     return all(step.kind != "plain" or step.text != change.sql for step in steps)
+
+
+def takes_apart(change: Change, dialect: str) -> bool:
+    """Whether a change is carried out in more than one step."""
+    return dialect in _MODULES and len(online((Statement(change.sql, 0, 1),), dialect)) > 1
 
 
 def plain(statement: Statement) -> Step:
