@@ -18,11 +18,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
-from pilotage.demo.postgres import Postgres
 
 from benchmarks.measure import table, write
 from benchmarks.migrations import server
 from benchmarks.online.pgbench import SLOW_MS, fill, load, program, quantile, reader, settle
+from pilotage.embedded import Postgres
 from pilotage.events import ignore
 from pilotage.migrate.loader import parse_migration
 from pilotage.migrate.runner import RunnerSettings, SqlSchema

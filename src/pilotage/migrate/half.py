@@ -310,6 +310,11 @@ class HalfRun:
     def _how_on(self, statement: Statement, error: StatementError) -> str:
         if error.trouble is Trouble.LOST:
             return "run the same command again: it looks in the catalogue whether the statement is done"
+        if error.trouble is Trouble.TIMEOUT:
+            return (
+                "give the half more time (`-- pilotage: timeout=6h`, before the first section), then run "
+                "the same command again: it resumes with this statement"
+            )
         return "correct the statement, then run the same command again: it resumes with it"
 
     async def _happened(self, statement: Statement, index: int) -> bool:

@@ -145,7 +145,9 @@ def _half(
         name = ""
     for hazard, why in section.directives.allow.items():
         yield text.warn(f"    {'':<9} allows {hazard}, because {why}")
-    if not section.directives.transaction:
+    if section.directives.online:
+        yield text.dim(f"    {'':<9} online, in steps: `pilotage migrate sql {migration.version}`")
+    elif not section.directives.transaction:
         yield text.dim(f"    {'':<9} each statement on its own, outside a transaction")
     if ref.half is Half.EXPAND and migration.backfill:
         name = "backfill"
