@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
-from pilotage.demo.postgres import Postgres
 
 from benchmarks import measure
 from benchmarks.migrations import server
 from benchmarks.online import kills
+from pilotage.embedded import Postgres
 from pilotage.events import BackfillHeld, BackfillProgress, Event, ignore
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
