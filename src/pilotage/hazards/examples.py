@@ -66,6 +66,13 @@ def findings(example: Example) -> tuple[Finding, ...]:
     """Everything that is found in an example."""
     if example.dialect not in SCHEMA:
         return tuple(check_file(_of_a_framework(example), Half.EXPAND))
+    return check(
+        _read(text_of(example), 2, example), dialect=example.dialect, known=known_before(example)
+    )
+
+
+def known_before(example: Example) -> Catalogue:
+    """What an example's file meets."""
     known = Catalogue(server=example.server)
     check(_read(before(example), 1, example), dialect=example.dialect, known=known)
     for name, rows in example.rows.items():
@@ -73,7 +80,7 @@ def findings(example: Example) -> tuple[Finding, ...]:
         assert table, name
         table.size = Size(rows)
     known.complete = example.complete
-    return check(_read(text_of(example), 2, example), dialect=example.dialect, known=known)
+    return known
 
 
 def _read(text: str, version: int, example: Example) -> Migration:

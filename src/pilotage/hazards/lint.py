@@ -90,6 +90,12 @@ class Lint:
     proposing: bool = False
 
 
+# What the loader refuses as well: the rule says it better, with what to write instead.
+_ALSO_REFUSED = frozenset(
+    {"ambiguous-statement", "concurrently-in-transaction", "transaction-control"}
+)
+
+
 def lint(sources: Iterable[Source], how: Lint) -> Report:
     """Judge files in their order.
 
@@ -136,6 +142,8 @@ def _judge(source: Source, known: Catalogue, how: Lint) -> tuple[Migration | Non
         # A database that says how large tables are may be why there is nothing to silence.
         if known.server is None and not findings:
             found += tuple(_unused_allows(migration, only, silenced))
+        told = {finding.line for finding in found if finding.rule in _ALSO_REFUSED}
+        findings = [f for f in findings if f.rule != FILE or f.line not in told]
         findings += found
     except MigrationFileError as error:
         if not findings:  # the errors of reading say the same, where there were any

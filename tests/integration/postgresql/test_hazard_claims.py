@@ -117,6 +117,26 @@ def test_no_wolf_is_cried(sql: str, major: int) -> None:
     assert not warned(sql)
 
 
+@pytest.mark.parametrize("major", [15, 18])
+def test_a_primary_key_believes_a_check(major: int) -> None:
+    made = (
+        "CREATE UNIQUE INDEX u ON orders (weight)",
+        "ALTER TABLE orders ADD CONSTRAINT p PRIMARY KEY USING INDEX u",
+    )
+    postgres = server(major)
+    messages: list[str] = []
+    statements = [statement.text for statement in split(BEFORE, "postgresql")]
+    with (
+        postgres.database(*statements, "ALTER TABLE orders DROP CONSTRAINT orders_pkey") as name,
+        psycopg.connect(postgres.url(name), autocommit=True) as connection,
+    ):
+        connection.execute(made[0].encode())
+        connection.execute("SET client_min_messages = debug1")
+        connection.add_notice_handler(lambda said: messages.append(said.message_primary or ""))
+        connection.execute(made[1].encode())
+    assert not [said for said in messages if said.startswith(AT_WORK)]
+
+
 def test_a_virtual_column_costs_nothing() -> None:
     assert not works(18, VIRTUAL)
     assert not warned(VIRTUAL)

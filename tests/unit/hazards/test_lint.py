@@ -237,3 +237,13 @@ class TestStatus:
         with pytest.raises(UsageError) as error:
             chosen(only="drop-colum")
         assert "did you mean drop-column?" in error.value.next
+
+
+def test_what_the_loader_refuses_as_well_is_said_once() -> None:
+    text = b"CREATE INDEX CONCURRENTLY i ON orders (a);\nBEGIN;\n"
+    report = lint([Source(Path("20260101000000_a.sql"), text)], Lint("postgresql"))
+
+    assert [(f.rule, f.line) for f in report.findings] == [
+        ("concurrently-in-transaction", 1),
+        ("transaction-control", 2),
+    ]

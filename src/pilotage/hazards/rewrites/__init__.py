@@ -76,7 +76,7 @@ class Rewriter:
         """The same with a key of eight bytes."""
         return ""
 
-    def add_constraint(self, change: c.AddConstraint) -> str:
+    def add_constraint(self, change: c.AddConstraint, nullable: tuple[str, ...] = ()) -> str:
         """NOT VALID and VALIDATE, or a unique index built beside writers."""
         return ""
 

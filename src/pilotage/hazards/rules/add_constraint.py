@@ -27,8 +27,16 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     who = "writers" if constraint.kind == "foreign key" else "everybody"
     yield Hazard(
         f"the {constraint.kind} constraint on {change.table} {does} under a lock that stops {who}",
-        context.rewriter.add_constraint(change),
+        context.rewriter.add_constraint(change, _nullable(change, context)),
     )
+
+
+def _nullable(change: c.AddConstraint, context: Context) -> tuple[str, ...]:
+    """The columns of a primary key that are not known to be NOT NULL."""
+    if change.constraint.kind != "primary key":
+        return ()
+    known = ((name, context.column(change.table, name)) for name in change.constraint.columns)
+    return tuple(name for name, column in known if column is None or not column.not_null)
 
 
 RULE = Rule(

@@ -47,7 +47,6 @@ RULE = Rule(
     "work is done beside readers and writers.",
     on=(c.AddColumn,),
     check=check,
-    mechanical=True,
     dialects=POSTGRESQL,
     bad=(
         Example("ALTER TABLE orders ADD COLUMN code text »UNIQUE;"),

@@ -19,11 +19,21 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         isinstance(change, c.DropConstraint)
         and not context.is_new(change.table)
         and not context.made.has("constraint", c.Name(None, change.constraint), change.table)
+        and not any(_again(later, change) for later in context.later)
     ):
         yield Hazard(
             f"old code may rely on the constraint {change.constraint} of {change.table}, for example "
             "in ON CONFLICT"
         )
+
+
+def _again(later: c.Change, gone: c.DropConstraint) -> bool:
+    """Whether a constraint of the same name comes back."""
+    return (
+        isinstance(later, c.AddConstraint)
+        and later.table.key == gone.table.key
+        and later.constraint.name == gone.constraint
+    )
 
 
 RULE = Rule(

@@ -16,6 +16,8 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     found = context.known.index(change.name)
     if context.new_object("index", change.name) or (found and context.is_idle(found[0].name)):
         return
+    if found is None and change.if_exists:
+        return  # what a build that broke off may have left
     columns = set(found[1].columns) - {""} if found else set()
     for later in context.later:
         if not isinstance(later, c.CreateIndex) or context.is_idle(later.table):

@@ -13,7 +13,7 @@ from pilotage.migrate.sql.postgresql.tables import deparsed
 class Constraints(Rewriter):
     """The part of the rewriter that is about constraints and indexes."""
 
-    def add_constraint(self, change: c.AddConstraint) -> str:
+    def add_constraint(self, change: c.AddConstraint, nullable: tuple[str, ...] = ()) -> str:
         """NOT VALID and VALIDATE in two transactions, or a unique index built beside writers."""
         on, constraint = written(change.table), change.constraint
         if constraint.kind == "exclude":
@@ -28,15 +28,22 @@ class Constraints(Rewriter):
         definition.conname = name
         if constraint.kind in ("check", "foreign key"):
             definition.skip_validation, definition.initially_valid = True, False
-            steps = (deparsed(node), f"ALTER TABLE {on} VALIDATE CONSTRAINT {quoted(name)}")
+            steps: tuple[str, ...] = (
+                deparsed(node),
+                f"ALTER TABLE {on} VALIDATE CONSTRAINT {quoted(name)}",
+            )
         else:
             columns = ", ".join(quoted(column) for column in constraint.columns)
             kind = constraint.kind.upper()
+            present = f"{change.table.name}_present"
+            proves, proved = _present(on, quoted(present), nullable)
             steps = (
                 f"CREATE UNIQUE INDEX CONCURRENTLY {quoted(name)} ON {on} ({columns})",
+                *proves,
                 f"ALTER TABLE {on} ADD CONSTRAINT {quoted(name)} {kind} USING INDEX {quoted(name)}",
+                *proved,
             )
-        return section("expand", *steps, note="pilotage: transaction=false")
+        return section("expand", *steps, note=NO_TRANSACTION)
 
     def constrain_domain(self, change: c.ConstrainDomain) -> str:
         """NOT VALID first; validating stops writers of one table after the other."""
@@ -123,3 +130,19 @@ class Constraints(Rewriter):
         node = tree(change.sql)
         node.params.add().def_elem.defname = "concurrently"
         return section("expand", deparsed(node), note=NO_TRANSACTION)
+
+
+def _present(
+    on: str, name: str, nullable: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What proves, ahead of a primary key, that columns are never NULL; and what takes the proof away.
+
+    ADD PRIMARY KEY believes a valid CHECK as SET NOT NULL does, and reads nothing then.
+    """
+    if not nullable:
+        return (), ()
+    condition = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in nullable)
+    return (
+        f"ALTER TABLE {on} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID",
+        f"ALTER TABLE {on} VALIDATE CONSTRAINT {name}",
+    ), (f"ALTER TABLE {on} DROP CONSTRAINT {name}",)

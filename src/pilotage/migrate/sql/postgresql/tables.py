@@ -202,6 +202,8 @@ def alter_table(node: Any, sql: str) -> Iterator[c.Change]:
             single.cmds.add().CopyFrom(item)
             alone = deparsed(single)
         reader: Callable[..., c.Change] = _COMMANDS.get(command.subtype, _other)
+        if node.objtype == pb.OBJECT_INDEX and reader is _attach:
+            reader = _other  # an index of a partition, which is the table's already
         change = reader(command, table, sql=alone, offset=offsets[index])
         if isinstance(change, c.AddColumn):
             change = replace(change, constraints=_in_characters(change.constraints, sql))
