@@ -43,8 +43,9 @@ def test_changes_under_load_are_made_both_ways() -> None:
         text = locks.measure(rig, [name], protocol="prepared", read=False, rounds=1)
     for row in ("nothing", f"{name}, plain", f"{name}, pilotage"):
         assert f"| {row} |" in text
-    rows = [line.split("|") for line in text.splitlines() if line.startswith(f"| {name}")]
-    assert [row[-3].strip() for row in rows] == ["0", "0"]  # failed
+    # The plain statement also breaks prepared statements: the result type of a cached plan changes.
+    (ours,) = [line for line in text.splitlines() if line.startswith(f"| {name}, pilotage")]
+    assert ours.split("|")[-3].strip() == "0"  # failed
 
 
 def test_a_section_replaces_the_one_of_an_earlier_run(tmp_path: Path) -> None:
