@@ -17,11 +17,13 @@ from tests.servers import VERSIONS, Postgres, server
 from pilotage.hazards import RULES, Class
 from pilotage.hazards.examples import before, text_of
 from pilotage.hazards.rule import Example, Rule
+from pilotage.hazards.rules import BY_ID
 from pilotage.migrate.loader import load_files
 from pilotage.secret import Secret
 from pilotage.trace import Options, Stops, Trace, TracedHalf, trace
 
 ROWS = 3000
+COPIED = 100_000  # bytes of the log: the files of a table with that many rows are larger, empty ones smaller
 
 
 # -- what a rule's reason names, as something that can be measured ---------------------------------
@@ -43,7 +45,8 @@ def _worked(half: TracedHalf, least: Stops) -> bool:
     for statement in half.statements:
         locked = statement.stops >= least or (locked and half.transaction)
         read = any(scan.rows for scan in statement.scans or ())
-        if locked and (read or (statement.rewrites and statement.wal > 8192)):
+        copied = statement.rewrites and statement.wal > COPIED  # SET TABLESPACE reads no rows
+        if locked and (read or copied):
             return True
     return False
 
@@ -88,6 +91,11 @@ def several_tables(found: Trace) -> bool:
     return False
 
 
+def work_or_second_table(found: Trace) -> bool:
+    """Readers wait while rows are read, or until a second table is locked as well."""
+    return work_under_all(found) or several_tables(found)
+
+
 def three_tables(found: Trace) -> bool:
     """A statement takes ACCESS EXCLUSIVE on more than two tables."""
     return any(
@@ -112,7 +120,7 @@ EVIDENCE: dict[str, Evidence] = {
     "detach-lock": lock_on_all,
     "drop-index": lock_on_all,
     "drop-referencing-table": three_tables,
-    "inline-constraint": work_under_all,
+    "inline-constraint": work_or_second_table,
     "lock-table": lock_on_writers,
     "recheck-type": work_under_all,
     "refresh-view": work_under_all,
@@ -141,14 +149,30 @@ NOT_LOCKS = {
 
 
 FILL = {
-    "customers": f"INSERT INTO customers SELECT n, 'c' || n FROM generate_series(1, {ROWS}) n;",
-    "orders": "INSERT INTO orders (id, customer_id, item, amount, price)"
-    f" SELECT n, n, 'item ' || n, n, 1 FROM generate_series(1, {ROWS}) n;",
-    "keyless": f"INSERT INTO keyless SELECT generate_series(1, {ROWS});",
-    "log_2020": f"INSERT INTO log_2020 SELECT 2020 FROM generate_series(1, {ROWS});",
-    "t": f"INSERT INTO t SELECT generate_series(1, {ROWS});",
+    "CREATE TABLE customers (": (
+        "customers",
+        "INSERT INTO customers SELECT n, 'c' || n FROM generate_series(1, {rows}) n;",
+    ),
+    "customer_id bigint,": (
+        "orders",
+        "INSERT INTO orders (id, customer_id, item, amount, price)"
+        " SELECT n, n, 'item ' || n, n, 1 FROM generate_series(1, {rows}) n;",
+    ),
+    "CREATE TABLE orders (id bigint PRIMARY KEY);": (
+        "orders",
+        "INSERT INTO orders SELECT generate_series(1, {rows});",
+    ),
+    "CREATE TABLE keyless (": (
+        "keyless",
+        "INSERT INTO keyless SELECT generate_series(1, {rows});",
+    ),
+    "CREATE TABLE log_2020 ": (
+        "log_2020",
+        "INSERT INTO log_2020 SELECT 2020 FROM generate_series(1, {rows});",
+    ),
+    "CREATE TABLE t (": ("t", "INSERT INTO t SELECT generate_series(1, {rows});"),
 }
-"""Rows, for the tables that an example has not called empty."""
+"""What makes a table → its name, and what fills it. As many rows as an example says, or `ROWS`."""
 
 LOG = """
 CREATE TABLE log (year int) PARTITION BY RANGE (year);
@@ -186,11 +210,40 @@ class Disagreement:
     on: tuple[int, ...] = VERSIONS
 
 
-DISAGREEMENTS: dict[tuple[str, str], Disagreement] = {}
+MOMENT = "the lock is as the trace says, and it is held for a moment: {}"
+
+DISAGREEMENTS = {
+    ("detach-lock", "-- contract\nALTER TABLE a NO INHERIT b;"): Disagreement(
+        "rule", MOMENT.format("there is no other way to write it, so nothing to advise")
+    ),
+    ("drop-index", "DROP INDEX orders_item_idx;"): Disagreement(
+        "rule", MOMENT.format("nobody reads an empty table for long")
+    ),
+    (
+        "several-tables",
+        "ALTER TABLE orders ADD COLUMN x int;\nALTER TABLE customers ADD COLUMN y int;",
+    ): Disagreement(
+        "rule",
+        "both locks are held, as the trace says; which tables are in demand it cannot measure, and one of 20 "
+        "rows is taken not to be",
+    ),
+    (
+        "several-foreign-keys",
+        "CREATE TABLE lines (order_id bigint REFERENCES orders (id), "
+        "customer_id bigint REFERENCES customers (id));",
+    ): Disagreement(
+        "trace",
+        "writers of orders wait until customers is locked, too, just as where the keys are added to a table "
+        "that was there; the rule keeps silent because nearly every new table has two of them",
+    ),
+}
 """By rule and the text of the example."""
 
 CANNOT_RUN = {
-    "GENERATED ALWAYS AS (amount * 2) VIRTUAL": ((15, 16), "virtual columns came with PostgreSQL 18"),
+    "GENERATED ALWAYS AS (amount * 2) VIRTUAL": (
+        (15, 16),
+        "virtual columns came with PostgreSQL 18",
+    ),
 }
 """What a version of the server has not got: nothing to compare there."""
 
@@ -216,16 +269,16 @@ def earlier(example: Example) -> str:
     needs = [
         text
         for word, text in NEEDS.items()
-        if word in sql and f"CREATE {text.split()[1]} {text.split()[2]}" not in schema + sql
+        if word in sql
+        and f"CREATE {text.split()[1]} {text.split()[2]}" not in schema + sql
         and "CREATE MATERIALIZED VIEW totals" not in sql
     ]
     early = [text for text in needs if not any(NEEDS[word] == text for word in LATE)]
     made = "\n".join([schema, *early])
     fill = [
-        text
-        for table, text in FILL.items()
-        if f"CREATE TABLE {table} (" in made or f"CREATE TABLE {table} PARTITION" in made
-        if example.rows.get(table, ROWS) and not (table == "orders" and "item" not in made)
+        text.format(rows=example.rows.get(table, ROWS))
+        for word, (table, text) in FILL.items()
+        if word in made
     ]
     late = [text for text in needs if text not in early]
     return "\n".join([made, *fill, *late])
@@ -246,22 +299,21 @@ def postgres(request: pytest.FixtureRequest) -> Postgres:
     """Each server, with a tablespace."""
     found = server(request.param)
     if not found.execute("SELECT 1 FROM pg_tablespace WHERE spcname = 'fast'"):
-        directory = found.directory / "data" / "fast"
-        directory.mkdir()
-        directory.chmod(0o777)
-        found.execute(f"CREATE TABLESPACE fast LOCATION '{directory}'")
+        found.execute("SET allow_in_place_tablespaces = true", "CREATE TABLESPACE fast LOCATION ''")
     return found
 
 
-@pytest.mark.parametrize("rule", dict.fromkeys(rule for rule, _, _ in judged()), ids=lambda r: r.id)
-def test_a_rule_and_its_trace(postgres: Postgres, rule: Rule) -> None:
-    wrong = []
+@pytest.mark.parametrize("id", EVIDENCE)
+def test_a_rule_and_its_trace(postgres: Postgres, id: str) -> None:
+    rule, wrong = BY_ID[id], []
     for one, verdict, example in judged():
         if one is not rule:
             continue
         sql = text_of(example)
         if any(word in sql and postgres.major in on for word, (on, _) in CANNOT_RUN.items()):
             continue
+        if example.server is not None and example.server[0] < VERSIONS[0]:
+            continue  # what it says of a server that is not maintained any more
         found = traced(postgres, example)
         assert found.error is None, f"{verdict} {sql}\n{found.error}"
         agree = EVIDENCE[rule.id](found) == (verdict == "bad")

@@ -54,7 +54,10 @@ RULE = Rule(
         ),
         Example(
             "ALTER TABLE orders ADD COLUMN x int;\n"
-            "ALTER TABLE orders »VALIDATE CONSTRAINT price_positive;",
+            "ALTER TABLE orders »VALIDATE CONSTRAINT known;",
+            "validating reads every row",
+            before="CREATE TABLE orders (id bigint PRIMARY KEY);\n"
+            "ALTER TABLE orders ADD CONSTRAINT known CHECK (id > 0) NOT VALID;",
         ),
     ),
     good=(
