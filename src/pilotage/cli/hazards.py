@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pilotage.cli.options import Settings, common, json_option
+from pilotage.errors import UsageError
 
 if TYPE_CHECKING:
     from pilotage.config import Config
     from pilotage.hazards.lint import Report
+    from pilotage.trace import Trace
+    from pilotage.wiring.linting import Asked, Given
 
 FORMATS = ("text", "json", "sarif", "github")
 
@@ -55,6 +58,24 @@ FORMATS = ("text", "json", "sarif", "github")
 @click.option(
     "--allow-dirty", is_flag=True, help="Fix also files with changes that git could not bring back."
 )
+@click.option(
+    "--trace",
+    "tracing",
+    is_flag=True,
+    help="Run the halves on a clone, and measure their locks, rewrites and scans.",
+)
+@click.option(
+    "--trace-on",
+    metavar="NAME",
+    help="Make the clone on this server, named like --database; by default on an embedded one.",
+)
+@click.option(
+    "--sample",
+    metavar="ROWS",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Copy about so many rows of each table of --database into the clone.",
+)
 @json_option
 @common
 def command(
@@ -68,6 +89,9 @@ def command(
     fix: bool,
     diff: bool,
     allow_dirty: bool,
+    tracing: bool,
+    trace_on: str | None,
+    sample: int,
     **which: str,
 ) -> None:
     """Find what in migrations would stop traffic, break running code, or lose data.
@@ -79,15 +103,22 @@ def command(
     With --database or --schema the verdict knows the tables: one that is small, new or empty
     stops nobody. Halves that are applied are not judged.
 
+    With --trace they also run, on a clone of the --database, of the --schema, or of what the files
+    before them make: which locks each statement really takes, and for how long. The database is only
+    read.
+
     Exit status: 0 nothing found; else the sum over the classes that were found of 4 availability,
-    8 old-code, 16 new-code, 32 data-loss, 64 runtime-failure (a file that cannot be read, too).
+    8 old-code, 16 new-code, 32 data-loss, 64 runtime-failure (a file that cannot be read, or a half that
+    fails on the clone, too).
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from pilotage.cli.pages import hazards as pages
     from pilotage.hazards.choice import chosen, status
     from pilotage.hazards.lint import Lint, lint
     from pilotage.wiring.linting import Asked, given
+    from pilotage.wiring.tracing import with_measures
 
     form = "json" if settings.as_json else form
     wanted = chosen(only=which["only"], ignore=which["ignore"])
@@ -108,14 +139,27 @@ def command(
     )
     report = lint(what.sources, how)
     notes = list(what.notes)
+    found = None
+    if tracing or trace_on is not None:
+        found = _trace(what, asked, config, on=trace_on, rows=sample)
+        report = replace(
+            report,
+            findings=tuple(f for f in with_measures(report.findings, found) if wanted(f)),
+        )
+    elif sample:
+        raise UsageError("--sample is for --trace, which makes a clone to copy rows into")
     if fix and not diff:
         notes += _write(report, config, allow_dirty=allow_dirty)
     if diff:
         click.echo(pages.diff(report), nl=False)
     elif form == "text":
+        if found is not None:
+            from pilotage.cli.pages.trace import page
+
+            click.echo("\n".join(page(found)))
         pages.show(report, quiet=settings.quiet, notes=notes)
     else:
-        click.echo(_machine(form, report))
+        click.echo(_machine(form, report, found))
         _tell(notes)
     ended = status(report.findings, failing)
     if ended:
@@ -143,12 +187,34 @@ def _write(report: Report, config: Config | None, *, allow_dirty: bool) -> list[
     return write(report.fixes, config, allow_dirty=allow_dirty)
 
 
-def _machine(form: str, report: Report) -> str:
+def _trace(what: Given, asked: Asked, config: Config | None, *, on: str | None, rows: int) -> Trace:
+    import sys
+
+    from pilotage.cli.running import run
+    from pilotage.wiring.tracing import traced
+
+    if rows and asked.database is None:
+        raise UsageError(
+            "--sample copies rows of a database, and none is named",
+            next="name it: --database NAME",
+        )
+    if sys.stderr.isatty():
+        click.echo("tracing …", err=True)
+    return run(traced(what, asked, config, on=on, rows=rows))
+
+
+def _machine(form: str, report: Report, found: Trace | None = None) -> str:
     import json
 
     if form == "json":
-        found = [finding.to_json() for finding in report.findings]
-        return json.dumps(found, indent=2, ensure_ascii=False)
+        findings = [finding.to_json() for finding in report.findings]
+        if found is None:
+            return json.dumps(findings, indent=2, ensure_ascii=False)
+        for finding, told in zip(report.findings, findings, strict=True):
+            statement = found.at(finding.file, finding.line)
+            told["trace"] = statement.to_json() if statement else None
+        whole = {"findings": findings, "trace": found.to_json()}
+        return json.dumps(whole, indent=2, ensure_ascii=False)
     from pathlib import Path
 
     from pilotage.hazards.formats import sarif, workflow_commands

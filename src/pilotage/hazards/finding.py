@@ -37,7 +37,8 @@ and what the loader would refuse."""
 class Finding:
     """One hazard in one half. ``line`` and ``column`` count from 1, in the file.
 
-    ``rewrite`` is SQL with section markers, ready to paste, or ``""`` where there is none.
+    ``rewrite`` is SQL with section markers, ready to paste, or ``""`` where there is none. ``measured``:
+    what a trace saw the statement do, or ``""``.
     """
 
     rule: str
@@ -49,6 +50,7 @@ class Finding:
     message: str
     rewrite: str
     half: Half
+    measured: str = ""
 
     @property
     def where(self) -> str:

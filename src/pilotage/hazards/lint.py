@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from pilotage.hazards.fix import Fixed
 
 UNUSED = "unused-allow"
+FAILS = "fails-on-clone"
 
 WHY = {
     SYNTAX: "The database would refuse the whole half.",
     FOREIGN: "A half is written for one database; this one would refuse it.",
     FILE: "Pilotage refuses the file before it touches anything.",
     "unknown-hazard": "An `allow` of a hazard that does not exist silences nothing.",
+    FAILS: "A trace ran the half as a deploy would, and it failed.",
     UNUSED: "An `allow` that silences nothing today would silence something unseen tomorrow.",
     "out-of-order": "It was written for a schema that still had what the newer contract half removed.",
 }

@@ -91,6 +91,11 @@ def applied_text(view: SchemaView) -> str:
     )
 
 
+def applied_marks(text: str) -> str:
+    """Those lines of a schema file."""
+    return "".join(f"{line}\n" for line in text.splitlines() if line.startswith(_MARKER))
+
+
 def applied_lines(text: str) -> Iterator[HalfRow]:
     """The halves that a schema file says it holds."""
     for line in text.splitlines():

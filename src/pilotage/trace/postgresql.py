@@ -16,7 +16,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from pilotage.errors import DatabaseError
@@ -224,17 +224,14 @@ class PostgresObserver:
         ended = time.monotonic()
         # What was seen at the last look was given back between it and the end.
         latest = max(last.values(), default=ended)
-        return (
-            rows,
-            ended - released,
-            {
-                held: max(
-                    (ended if last[held] == latest else last[held]) - max(begun, released),
-                    _EVERY,  # seen once: for no longer than from one look to the next
-                )
-                for held, begun in sorted(first.items(), key=lambda item: _order(item[0]))
-            },
-        )
+        seen = {
+            held: max(
+                (ended if last[held] == latest else last[held]) - max(begun, released),
+                _EVERY,  # seen once: for no longer than from one look to the next
+            )
+            for held, begun in sorted(first.items(), key=lambda item: _order(item[0]))
+        }
+        return rows, ended - released, {_in_use(held, seen): s for held, s in seen.items()}
 
     @asynccontextmanager
     async def _gate(self, text: str) -> AsyncIterator[None]:
@@ -292,6 +289,17 @@ class PostgresObserver:
             if times and rows >= known.rows * 0.5:
                 found.append(Scan(known.relation, times, rows))
         return tuple(found)
+
+
+def _in_use(held: Held, others: Iterable[Held]) -> Held:
+    """A concurrent form locks an index for good only once nobody plans with it any more: then the lock on its
+    table is a weak one still."""
+    table = max(
+        (o.stops for o in others if o.relation.name == held.relation.table), default=Stops.NOBODY
+    )
+    if held.relation.kind == "index" and table < Stops.WRITERS:
+        return replace(held, stops=Stops.NOBODY)
+    return held
 
 
 async def _end(running: asyncio.Future[int]) -> None:

@@ -92,7 +92,7 @@ class TracedStatement:
     """One statement of a section, as it was run; of a backfill all its batches together.
 
     ``seconds`` are of the statement alone, without its commit; ``slowest`` those of the longest batch.
-    ``wal``: bytes of the write-ahead log, of the whole server meanwhile. ``scans``: None where the server
+    ``under``: what earlier statements of the transaction had locked, and hold on. ``wal``: bytes of the write-ahead log, of the whole server meanwhile. ``scans``: None where the server
     cannot say.
     """
 
@@ -105,14 +105,15 @@ class TracedStatement:
     batches: int | None = None
     slowest: float = 0.0
     locks: tuple[Lock, ...] = ()
+    under: tuple[Lock, ...] = ()
     rewrites: tuple[Relation, ...] = ()
     scans: tuple[Scan, ...] | None = ()
     estimate: Estimate | None = None
 
     @property
     def stops(self) -> Stops:
-        """The worst of its locks."""
-        return max((lock.stops for lock in self.locks), default=Stops.NOBODY)
+        """The worst of the locks that are held while it runs."""
+        return max((lock.stops for lock in (*self.locks, *self.under)), default=Stops.NOBODY)
 
     @property
     def is_felt(self) -> bool:
@@ -131,6 +132,7 @@ class TracedStatement:
             "batches": self.batches,
             "slowest_batch_seconds": round(self.slowest, 6) if self.batches else None,
             "locks": [lock.to_json() for lock in self.locks],
+            "under": [lock.to_json() for lock in self.under],
             "rewrites": [_named(relation) for relation in self.rewrites],
             "scans": None
             if self.scans is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,7 @@ from pilotage.secret import Secret
 from pilotage.trace import clone
 from pilotage.trace.postgresql import PostgresObserver
 from pilotage.trace.report import Trace, TracedHalf
-from pilotage.trace.source import Schema, Source, make_roles
+from pilotage.trace.source import Schema, Source, dumped, make_roles
 from pilotage.trace.tracer import TOKEN, Rows, TracedSchema, Tracer
 
 _PATIENCE = 3600.0
@@ -28,12 +29,14 @@ class Options:
     """What to trace on.
 
     ``server``: a database of the server on which clones are made; None: an embedded one. ``source``: the
-    database to clone; None: the clone has what the migrations before the first traced one make.
+    database to clone; ``dump``: or a dump of its schema. None: the clone has what the migrations before the
+    first traced one make.
     ``rows``: of each table of the source. ``stream``: under whose name the source records halves.
     """
 
     server: Secret | None = None
     source: Secret | None = None
+    dump: Path | None = None
     rows: int = 0
     stream: str = "trace"
 
@@ -120,21 +123,24 @@ async def _clone(options: Options, told: _Told) -> AsyncIterator[tuple[Tracer, S
         told.server = str(server)
         url = await stack.enter_async_context(clone.database(server))
         schema = await source.schema() if source else None
+        if options.dump and not source:
+            schema = await asyncio.to_thread(dumped, options.dump)
         settings = RunnerSettings(timeout=_PATIENCE)
-        if source and schema:
+        if schema:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pilotage-trace-"))
             path = Path(folder) / "schema.sql"
             path.write_text(schema.text, encoding="utf-8")
             settings = RunnerSettings(timeout=_PATIENCE, schema_file=path)
             if server.own:
                 await make_roles(PostgreSQL(url), schema.roles)
-            _tell_of_source(told, source, schema, server.major, least)
+            where = source.where if source else str(options.dump)
+            _tell_of_source(told, where, schema, server.major, least)
         else:
             told.schema = "what the migrations before it make"
         runner = await stack.enter_async_context(
             TracedSchema(url=url, stream=options.stream, service=options.stream, settings=settings)
         )
-        await _load(runner, source)
+        await _load(runner, source.where if source else str(options.dump))
         rows: dict[str, Rows] = {}
         if source and schema and options.rows:
             copied = await source.sample(PostgreSQL(url), rows=options.rows)
@@ -145,10 +151,8 @@ async def _clone(options: Options, told: _Told) -> AsyncIterator[tuple[Tracer, S
         yield Tracer(runner, observer, rows), schema
 
 
-def _tell_of_source(
-    told: _Told, source: Source, schema: Schema, major: int, least: int | None
-) -> None:
-    told.schema = f"the schema of {source.where}"
+def _tell_of_source(told: _Told, where: str, schema: Schema, major: int, least: int | None) -> None:
+    told.schema = f"the schema of {where}"
     if least is not None and major != least:
         told.notes.append(f"the source is PostgreSQL {least}: another version may take other locks")
     if schema.applied is None:
@@ -158,7 +162,7 @@ def _tell_of_source(
         )
 
 
-async def _load(runner: TracedSchema, source: Source | None) -> None:
+async def _load(runner: TracedSchema, where: str) -> None:
     """Make pilotage's tables, and load the schema of the source."""
     try:
         await runner.prepare()
@@ -166,7 +170,7 @@ async def _load(runner: TracedSchema, source: Source | None) -> None:
     except HalfFailed as error:
         raise DatabaseError(
             f"the schema of the source cannot be made on the server of the trace: {error.what}",
-            where=source.where if source else error.where,
+            where=where,
             state="nothing but a clone was touched",
             next="name a server that has what it needs (extensions, roles, a version as new): "
             "--trace-on postgresql://…",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
-from pilotage.errors import DatabaseError, DatabaseUnavailable
+from pilotage.errors import DatabaseError, DatabaseUnavailable, MigrationFileError, UsageError
+from pilotage.migrate import dump as dumps
+from pilotage.migrate import history
 from pilotage.migrate.dialects.base import StatementError, Trouble
 from pilotage.migrate.dialects.postgresql import PostgreSQL
 from pilotage.migrate.dialects.postgresql.catalogue import quote
@@ -31,6 +34,24 @@ class Schema:
     applied: frozenset[HalfRef] | None
     roles: tuple[str, ...]
     rows: dict[tuple[str, str], int]
+
+
+def dumped(path: Path) -> Schema:
+    """The schema in a dump; pilotage's own say which halves they hold.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        plain = dumps.loadable(dumps.normalise(text, "postgresql"), "postgresql")
+    except (OSError, UnicodeDecodeError, MigrationFileError) as error:
+        raise UsageError(f"the schema cannot be read: {error}", where=str(path)) from error
+    rows = list(history.applied_lines(text))
+    held = history.applied_marks(text)
+    return Schema(plain + held, frozenset(row.ref for row in rows) if rows else None, (), {})
 
 
 class Source:

@@ -8,7 +8,15 @@ run in none, batches of a backfill, ``online`` steps. Around each of the author'
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -198,14 +206,13 @@ class _Recorder:
             key = (run.statement.start, run.statement.text)
             by_statement.setdefault(key, []).append(run)
         batched = section == "backfill"
+        statements = [self._statement(runs, batched=batched) for runs in by_statement.values()]
         return TracedHalf(
             version=version,
             section=section,
             transaction=transaction,
             seconds=self._clock,
-            statements=tuple(
-                self._statement(runs, batched=batched) for runs in by_statement.values()
-            ),
+            statements=tuple(_under(statements) if transaction else statements),
         )
 
     def _statement(self, runs: list[_Run], *, batched: bool) -> TracedStatement:
@@ -241,6 +248,14 @@ class _Recorder:
             if best is None or seconds > best.seconds:
                 best = Estimate(seconds, rows.there, name)
         return best
+
+
+def _under(statements: Iterable[TracedStatement]) -> Iterator[TracedStatement]:
+    """The statements of one transaction, each with what those before it hold."""
+    held: tuple[Lock, ...] = ()
+    for statement in statements:
+        yield replace(statement, under=held)
+        held = (*held, *statement.locks)
 
 
 def _scans(measured: Iterable[Measured]) -> tuple[Scan, ...]:

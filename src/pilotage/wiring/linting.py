@@ -202,7 +202,7 @@ def _dialect(config: Config | None) -> str:
         ) from error
 
 
-def _urls(name: str, config: Config | None) -> tuple[Secret, Secret | None, str]:
+def urls(name: str, config: Config | None) -> tuple[Secret, Secret | None, str]:
     """The URLs of a database: of ``databases:``, of the environment, or written out."""
     import os
 
@@ -235,7 +235,7 @@ async def _ask(name: str, config: Config | None, dialect: str) -> tuple[Catalogu
     from pilotage.migrate.dialects import dialect_name
     from pilotage.migrate.runner import SqlSchema
 
-    url, migration_url, stream = _urls(name, config)
+    url, migration_url, stream = urls(name, config)
     other = dialect_name(migration_url or url)
     if other != dialect:
         raise UsageError(

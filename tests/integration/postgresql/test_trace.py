@@ -75,7 +75,9 @@ def test_a_half_in_a_transaction(postgres: Postgres) -> None:
     assert ("users", "SHARE") in locks(build)
     assert build.scans is not None
     assert [(scan.relation.name, scan.rows) for scan in build.scans] == [("users", 6000)]
-    assert build.stops is Stops.WRITERS
+    assert max(lock.stops for lock in build.locks) is Stops.WRITERS
+    assert {lock.mode for lock in build.under} == {"ACCESS EXCLUSIVE"}
+    assert build.stops is Stops.EVERYBODY  # what comes after a lock runs under it
     assert build.is_felt
     assert build.wal > 6000
     assert create.locks == fresh.locks == ()  # nobody knows the table

@@ -67,6 +67,10 @@ class _Page:
         kind = self.style(f"{finding.severity} {finding.rule}", fg=colour)
         yield f"{place}  {kind}  {self.style(f'{finding.class_}, {finding.half}', dim=True)}"
         yield from self._wrapped(finding.message, "  ", indent=2)
+        if finding.measured:
+            yield from self._wrapped(
+                finding.measured, self.style("  measured: ", dim=True), indent=12
+            )
         if finding.rule not in self.told:  # why it matters is said once
             self.told.add(finding.rule)
             yield from self._wrapped(why(finding.rule), self.style("  why: ", dim=True), indent=7)

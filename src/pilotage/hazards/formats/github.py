@@ -15,6 +15,8 @@ def workflow_commands(findings: Iterable[Finding], *, root: Path | None = None) 
     """One ``::error`` or ``::warning`` a finding. Files are named as seen from ``root``."""
     for finding in findings:
         message = finding.message
+        if finding.measured:
+            message += f"\n\nMeasured: {finding.measured}"
         if finding.rewrite:
             message += f"\n\nWrite it like this:\n{finding.rewrite.rstrip()}"
         properties = {

@@ -109,7 +109,11 @@ def _result(
         "partialFingerprints": {
             "hazard/v1": hashlib.sha256(said.encode()).hexdigest()[:32],
         },
-        "properties": {"class": str(finding.class_), "half": str(finding.half)},
+        "properties": {
+            "class": str(finding.class_),
+            "half": str(finding.half),
+            **({"measured": finding.measured} if finding.measured else {}),
+        },
     }
     if fix:
         result["fixes"] = [

@@ -53,8 +53,7 @@ RULE = Rule(
             "readers of customers wait for an index on orders",
         ),
         Example(
-            "ALTER TABLE orders ADD COLUMN x int;\n"
-            "ALTER TABLE orders »VALIDATE CONSTRAINT known;",
+            "ALTER TABLE orders ADD COLUMN x int;\nALTER TABLE orders »VALIDATE CONSTRAINT known;",
             "validating reads every row",
             before="CREATE TABLE orders (id bigint PRIMARY KEY);\n"
             "ALTER TABLE orders ADD CONSTRAINT known CHECK (id > 0) NOT VALID;",

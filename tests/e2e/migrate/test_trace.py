@@ -1,0 +1,121 @@
+"""``pilotage hazards --trace`` as it is called, on the embedded server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.servers import server
+
+FILES = {
+    "1_create.sql": "CREATE TABLE orders (id int PRIMARY KEY, n int);\n"
+    "INSERT INTO orders SELECT g, g FROM generate_series(1, 2000) g;\n",
+    "2_widen.sql": "-- contract\nALTER TABLE orders ALTER n TYPE bigint;\n",
+    "3_guess.sql": "-- expand\nALTER TABLE orders ADD COLUMN x nonsense;\n",
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "tmp").mkdir(mode=0o711)
+    for parent in (tmp_path, *tmp_path.parents):  # under root the server runs as another user
+        if parent.owner() == Path.home().owner() and parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(parent.stat().st_mode | 0o011)
+        if parent.name.startswith("pytest-of-"):
+            break
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def start(here: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pilotage", "hazards", "--dialect", "postgresql", *words],
+        cwd=here,
+        env={**os.environ, "TMPDIR": str(here / "tmp"), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_text(here: Path) -> None:
+    running = start(here, "--trace", "2_widen.sql")
+    out, err = running.communicate(timeout=120)
+
+    assert running.returncode == 4, err
+    assert "measured on PostgreSQL 18" in out
+    assert "ACCESS EXCLUSIVE on orders" in out
+    assert "orders written anew" in out
+    assert "  measured: ACCESS EXCLUSIVE on orders" in out  # in the finding
+    assert list((here / "tmp").iterdir()) == []
+
+
+def test_json_and_a_half_that_fails(here: Path) -> None:
+    running = start(here, "--trace", "--json", "2_widen.sql", "3_guess.sql")
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 4 | 64, err
+    told: dict[str, Any] = json.loads(out)
+
+    widen = next(f for f in told["findings"] if f["rule"] == "rewrite-type")
+    assert widen["trace"]["rewrites"][0]["table"] == "orders"
+    assert widen["trace"]["line"] == widen["line"] == 2
+    failed = next(f for f in told["findings"] if f["rule"] == "fails-on-clone")
+    assert (failed["file"], failed["line"]) == ("3_guess.sql", 2)
+    assert told["trace"]["error"]["error"] == "HalfFailed"
+    assert [half["version"] for half in told["trace"]["halves"]] == ["2"]
+
+
+def test_on_a_given_server_of_a_database(here: Path) -> None:
+    postgres = server(16)
+    with postgres.database((here / "1_create.sql").read_text(), "ANALYZE") as name:
+        url = {"SOURCE": postgres.url(name), "SERVER": postgres.url()}
+        words = ("--trace-on", "SERVER", "--database", "SOURCE", "--sample", "1000", "--json")
+        running = start(here, *words, "2_widen.sql", **url)
+        out, err = running.communicate(timeout=120)
+
+    told = json.loads(out)
+    assert running.returncode == 0, err  # the table is small, so no rule warns
+    assert told["trace"]["server"].startswith("PostgreSQL 16.")
+    assert "with 1000 rows of it" in told["trace"]["schema"]
+    assert told["trace"]["halves"][0]["statements"][0]["estimate"]["rows"] == 2000
+    assert postgres.password not in out + err
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(here: Path, which: signal.Signals) -> None:
+    (here / "2_widen.sql").write_text("SELECT pg_sleep(600);\n")
+    running = start(here, "--trace", "2_widen.sql")
+    process = psutil.Process(running.pid)
+    deadline = time.monotonic() + 120
+    while not any("SELECT" in title for title in _children(process).values()):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = _children(process)
+
+    running.send_signal(which)
+    out, err = running.communicate(timeout=60)
+
+    assert running.returncode in (1, 128 + which), (out, err)
+    _, alive = psutil.wait_procs(list(children), timeout=30)
+    assert alive == []
+    assert list((here / "tmp").iterdir()) == []
+
+
+def _children(process: psutil.Process) -> dict[psutil.Process, str]:
+    """What it has started, and what these say that they do."""
+    found = {}
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):
+            found[child] = " ".join(child.cmdline())
+    return found
