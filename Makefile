@@ -66,7 +66,7 @@ benchmarks/node_modules:
 $(BENCHMARKS:%=bench-%): bench-%: .venv/.bench benchmarks/node_modules
 	.venv/bin/python -m benchmarks.$* $(ARGS)
 
-# An hour on a quiet machine, so it is no part of `bench`; ARGS="--scale 3 --protocol simple" for a look.
+# An hour and a half on a quiet machine, so it is no part of `bench`; ARGS="--scale 3 --protocol simple" for a look.
 .PHONY: bench-locks
 bench-locks: .venv/.bench
 	.venv/bin/python -m benchmarks.online.locks $(ARGS)

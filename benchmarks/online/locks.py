@@ -272,7 +272,7 @@ def main() -> None:
     arguments.add_argument("--clients", type=int, default=16)
     arguments.add_argument("--seconds", type=float, default=25.0, help="of load for a change")
     arguments.add_argument(
-        "--long-seconds", type=float, default=150.0, help="for one that rewrites"
+        "--long-seconds", type=float, default=240.0, help="for one that rewrites"
     )
     arguments.add_argument("--rounds", type=int, default=1)
     arguments.add_argument("--protocol", choices=("simple", "prepared", "both"), default="both")

@@ -307,3 +307,21 @@ def test_a_person_runs_what_is_printed(app):
     app.pilotage("migrate", "mark", VERSION, "--verify")
     app.pilotage("deploy")
     assert app.serving() == release
+
+
+@postgresql
+def test_a_run_in_a_terminal_ends_with_it_and_is_taken_up_again(app):
+    add_index(app)
+    with old_snapshot(app):
+        first = app.start("migrate", "run", VERSION)
+        until_building(app)
+        second = app.pilotage("migrate", "run", VERSION, status=1)
+        assert f"holds the deploy lock (migrate run {HALF})" in second.err
+        first.send_signal(signal.SIGHUP)
+        ended = app.ended(first, status=1)
+        assert "interrupted by SIGHUP" in ended.err
+        assert f"{HALF} is applied in part" in ended.err
+        assert not building(app)
+    app.pilotage("migrate", "run", VERSION)
+    assert standing(app) == "applied"
+    assert indexes(app) >= {"items_name", "items_name_key"}

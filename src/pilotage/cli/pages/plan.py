@@ -387,6 +387,7 @@ def to_json(
                 "verify": _optional(migration.verify, about.dialect),
                 "out_of_band": migration.out_of_band(ref.half),
                 "transaction": section.directives.transaction,
+                "online": section.directives.online,
                 "allow": dict(section.directives.allow),
             }
             for ref in _halves(plan.steps)
