@@ -31,6 +31,8 @@ CREATE TABLE orders (
     weight int,
     CONSTRAINT weighed CHECK (weight IS NOT NULL)
 );
+ALTER TABLE orders ADD discount numeric(10, 2);
+ALTER TABLE orders ADD CONSTRAINT later CHECK (discount > 0) NOT VALID;
 CREATE INDEX orders_item_idx ON orders (item);
 CREATE TABLE log (year int NOT NULL) PARTITION BY RANGE (year);
 CREATE TABLE log_2020 (year int NOT NULL);
@@ -72,6 +74,7 @@ NO_WORK = [
     "ALTER TABLE log ATTACH PARTITION log_2021 FOR VALUES FROM (2021) TO (2022)",
     "ALTER TABLE orders RENAME item TO product",
     "ALTER TABLE orders DROP COLUMN amount",
+    "ALTER TABLE orders ALTER discount TYPE numeric(12, 2)",
     "CREATE TABLE fresh (id bigint PRIMARY KEY, n int UNIQUE CHECK (n > 0))",
 ]
 VIRTUAL = "ALTER TABLE orders ADD x int GENERATED ALWAYS AS (amount) VIRTUAL"

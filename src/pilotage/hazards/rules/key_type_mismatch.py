@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rule import BOTH, Context, Example, Hazard, Rule
+from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.hazards.rules.change_type import parts
 from pilotage.migrate.sql import change as c
 
@@ -63,6 +63,7 @@ RULE = Rule(
     why="The narrower of the two runs out first, and joins that compare different types may not use the index.",
     on=(c.CreateTable, c.AddColumn, c.AddConstraint),
     check=check,
+    dialects=POSTGRESQL,
     bad=(
         Example("»CREATE TABLE visits (customer_id int REFERENCES customers (id));"),
         Example("ALTER TABLE orders »ADD FOREIGN KEY (amount) REFERENCES customers NOT VALID;"),

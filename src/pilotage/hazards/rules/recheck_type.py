@@ -21,7 +21,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     checks = {
         name: x
         for name, x in table.constraints.items()
-        if x.kind == "check" and change.column in x.columns
+        if x.kind == "check" and x.valid and change.column in x.columns
     }
     if checks:
         yield Hazard(
@@ -46,6 +46,12 @@ RULE = Rule(
     bad=(Example("ALTER TABLE orders »ALTER price TYPE numeric(12, 2);"),),
     good=(
         Example("ALTER TABLE orders ALTER item TYPE varchar(40);", "no CHECK names it"),
+        Example(
+            "ALTER TABLE t ALTER n TYPE numeric(12, 2);",
+            "NOT VALID, so its rows were never checked, and are not now",
+            before="CREATE TABLE t (n numeric(10, 2));\n"
+            "ALTER TABLE t ADD CONSTRAINT k CHECK (n > 0) NOT VALID;",
+        ),
         Example(
             "ALTER TABLE orders ALTER price TYPE numeric(12, 2);",
             "it is empty",
