@@ -12,8 +12,8 @@ from pilotage.errors import UsageError
 if TYPE_CHECKING:
     from pilotage.config import Config
     from pilotage.hazards.lint import Report
+    from pilotage.linting.files import Asked, Given
     from pilotage.trace import Trace
-    from pilotage.wiring.linting import Asked, Given
 
 FORMATS = ("text", "json", "sarif", "github")
 
@@ -117,8 +117,7 @@ def command(
     from pilotage.cli.pages import hazards as pages
     from pilotage.hazards.choice import chosen, status
     from pilotage.hazards.lint import Lint, lint
-    from pilotage.wiring.linting import Asked, given
-    from pilotage.wiring.tracing import with_measures
+    from pilotage.linting.files import Asked, given
 
     form = "json" if settings.as_json else form
     wanted = chosen(only=which["only"], ignore=which["ignore"])
@@ -141,6 +140,8 @@ def command(
     notes = list(what.notes)
     found = None
     if tracing or trace_on is not None:
+        from pilotage.wiring.tracing import with_measures
+
         found = _trace(what, asked, config, on=trace_on, rows=sample)
         report = replace(
             report,
@@ -182,7 +183,7 @@ def _config(settings: Settings, *, needed: bool) -> Config | None:
 
 
 def _write(report: Report, config: Config | None, *, allow_dirty: bool) -> list[str]:
-    from pilotage.wiring.fixing import write
+    from pilotage.linting.fixing import write
 
     return write(report.fixes, config, allow_dirty=allow_dirty)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from pilotage.errors import PilotageError, UsageError
 from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.lint import FAILS, read
+from pilotage.linting.files import Asked, Given, urls
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.model import Half, version_key
 from pilotage.secret import Secret
 from pilotage.trace import Options, Trace, trace
 from pilotage.trace.words import measured
-from pilotage.wiring.linting import Asked, Given, urls
 
 if TYPE_CHECKING:
     from pilotage.config import Config

@@ -16,7 +16,7 @@ import pytest
 from pilotage.cli import main
 from pilotage.errors import Refused
 from pilotage.hazards.fix import Fixed
-from pilotage.wiring import fixing
+from pilotage.linting import fixing
 
 DROP = "ALTER TABLE t DROP COLUMN a;\n"
 INDEX = "CREATE INDEX i ON t (a);\n"

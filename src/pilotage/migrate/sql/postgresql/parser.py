@@ -50,6 +50,7 @@ def parse(text: str) -> Any:
         raise _syntax_error(text, error) from error
 
 
+@lru_cache(maxsize=16384)
 def tree(statement: str) -> Any:
     """The node of a single statement, e.g. a ``DropStmt``."""
     return postgast.unwrap_node(parse(statement).stmts[0].stmt)
@@ -64,14 +65,15 @@ def scan(text: str) -> tuple[Token, ...]:
     except postgast.PgQueryError as error:
         raise _syntax_error(text, error) from error
     to_char = characters(text)
+    known, word, identifier = _KINDS.get, Kind.WORD, pb.IDENT  # there are many tokens
     found = []
     for token in scanned:
         start, end, number = to_char[token.start], to_char[token.end], token.token
-        kind = _KINDS.get(number)
-        if number == pb.IDENT and text[start] == '"':
+        kind = known(number)
+        if kind is None:
+            kind = word if token.keyword_kind else Kind.PUNCTUATION
+        elif number == identifier and text[start] == '"':
             kind = Kind.QUOTED
-        elif kind is None:
-            kind = Kind.WORD if token.keyword_kind else Kind.PUNCTUATION
         found.append(Token(kind, text[start:end], start, end))
     return tuple(found)
 

@@ -220,6 +220,8 @@ def _in_characters(constraints: Iterable[c.Constraint], sql: str) -> tuple[c.Con
 
 def _command_offsets(sql: str, node: Any) -> list[int]:
     """Where each command of an ALTER TABLE begins; the tree gives most of them no position."""
+    if len(node.cmds) == 1 and (start := _behind_name(sql, node)):
+        return [start]
     tokens = code(parser.scan(sql))
     begin = parser.characters(sql)[node.relation.location]
     index = next((i for i, token in enumerate(tokens) if token.start == begin), 0) + 1
@@ -235,6 +237,20 @@ def _command_offsets(sql: str, node: Any) -> list[int]:
         if token.is_(",") and not depth
     ]
     return starts if len(starts) == len(node.cmds) else [0] * len(node.cmds)
+
+
+def _behind_name(sql: str, node: Any) -> int:
+    """Where the one command begins behind a name without quotes, comments or marks; else 0."""
+    relation = node.relation
+    name = f"{relation.schemaname}.{relation.relname}" if relation.schemaname else relation.relname
+    start = relation.location + len(name)
+    if not sql.isascii() or not sql.startswith(name, relation.location):
+        return 0
+    if not sql[start : start + 1].isspace():
+        return 0
+    while sql[start : start + 1].isspace():
+        start += 1
+    return start if sql[start : start + 1].isalpha() else 0
 
 
 def _definition(command: Any) -> Any:

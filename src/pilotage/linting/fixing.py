@@ -42,7 +42,7 @@ def write(fixes: Iterable[Fixed], config: Config | None, *, allow_dirty: bool = 
 def _refuse_applied(changed: list[Fixed], config: Config | None) -> list[str]:
     if config is None or config.migrations is None or config.migrations.database is None:
         return []
-    from pilotage.wiring.linting import applied_in
+    from pilotage.linting.files import applied_in
 
     folder = config.migrations.path
     own = [fixed for fixed in changed if fixed.path.absolute().parent == folder]

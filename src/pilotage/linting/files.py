@@ -6,7 +6,6 @@ few files takes no longer than reading them.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +67,8 @@ def given(asked: Asked, config: Config | None) -> Given:
         sources, judged = _read(asked.paths)
     known, applied, notes = Catalogue(), frozenset[HalfRef](), []
     if asked.database is not None:
+        import asyncio
+
         known, view, where = asyncio.run(_ask(asked.database, config, dialect))
         applied = _applied(view)
         notes.append(f"judged with the schema of {where}")
