@@ -51,7 +51,7 @@ lint-layers: .venv/.test
 unit: .venv/.test
 	$(PYTEST) tests/unit $(ARGS)
 
-BENCHMARKS = startup planning migrations deploys
+BENCHMARKS = startup planning migrations deploys hazards
 
 .venv/.bench: pyproject.toml scripts/setup
 	@scripts/setup bench

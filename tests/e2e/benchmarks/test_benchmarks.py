@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks import deploys, measure, migrations, planning, startup
+from benchmarks.hazards import found, speed
+from benchmarks.hazards.cases import CASES
 from benchmarks.online import locks
 
 pytestmark = pytest.mark.e2e
@@ -46,6 +48,22 @@ def test_changes_under_load_are_made_both_ways() -> None:
     # The plain statement also breaks prepared statements: the result type of a cached plan changes.
     (ours,) = [line for line in text.splitlines() if line.startswith(f"| {name}, pilotage")]
     assert ours.split("|")[-3].strip() == "0"  # failed
+
+
+def test_the_linter_is_run_beside_squawk() -> None:
+    text = speed.measure(5, 1)
+    for name in ("squawk", "pilotage hazards", "pilotage hazards --json"):
+        assert f"| {name} |" in text
+
+
+def test_every_case_is_judged_by_both() -> None:
+    text = found.measure()
+    assert all(f"`{case.rule}`" in text for case in CASES)
+    for case in CASES:
+        if case.harm != "style" and found.by_squawk(case.sql):
+            assert found.by_us(case.sql), case.rule
+        if case.harm == "lock" and "recipe" in case.sql and "VACUUM" not in case.sql:
+            assert found.by_us(case.sql, found.emptied(), locks=True) == set(), case.rule
 
 
 def test_a_section_replaces_the_one_of_an_earlier_run(tmp_path: Path) -> None:

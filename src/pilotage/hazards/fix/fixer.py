@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotage.hazards.finding import Finding, Severity
+from pilotage.hazards.finding import FILE, Finding, Severity
 from pilotage.hazards.fix.placing import NotMechanical, placed
 from pilotage.hazards.lint import Source, read
 from pilotage.hazards.rules import BY_ID
@@ -77,7 +77,8 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
 def _one(text: str, finding: Finding, wanted: list[Finding], path: Path, dialect: str) -> str:
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     migration, errors = read(Source(path, text.encode()), dialect=dialect)
-    if migration is None or any(e.half is finding.half for e in errors):
+    broken = [e for e in errors if e.rule != FILE and e.half is finding.half]
+    if migration is None or broken:
         raise NotMechanical("the file has errors that must be mended first")
     return bom + placed(text.removeprefix("\ufeff"), migration, finding, wanted, dialect)
 
