@@ -126,8 +126,8 @@ class TestRows:
     def test_a_file_of_nothing_else(self) -> None:
         text = after("UPDATE t SET x = 1;\n")
 
-        assert text.startswith("-- expand\nSELECT 1;")
-        assert text.endswith("-- backfill\nUPDATE t SET x = 1 WHERE x IS DISTINCT FROM 1;\n")
+        assert text.startswith("-- expand\nSELECT 1; --")
+        assert text.endswith("\n\n-- backfill\nUPDATE t SET x = 1 WHERE x IS DISTINCT FROM 1;\n")
 
     def test_a_volatile_default_in_steps(self) -> None:
         assert after("ALTER TABLE t ADD u uuid DEFAULT gen_random_uuid();\n") == (
@@ -135,6 +135,11 @@ class TestRows:
             "ALTER TABLE t ALTER COLUMN u SET DEFAULT gen_random_uuid();\n\n"
             "-- backfill\nUPDATE t SET u = gen_random_uuid() WHERE u IS NULL;\n"
         )
+
+    def test_not_null_stays_in_the_end(self) -> None:
+        text = after("ALTER TABLE t ADD u uuid NOT NULL DEFAULT gen_random_uuid();\n")
+
+        assert text.index("-- backfill") < text.index("-- contract") < text.index("SET NOT NULL")
 
 
 class TestNothing:

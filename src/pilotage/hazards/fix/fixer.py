@@ -86,10 +86,11 @@ def _one(text: str, finding: Finding, wanted: list[Finding], path: Path, dialect
 def _check(finding: Finding, before: list[Finding], after: list[Finding]) -> None:
     """Refuse a fix that did not help, or that makes something else wrong."""
     was, now = Counter(map(_key, before)), Counter(map(_key, after))
+    rules = Counter(f.rule for f in after) - Counter(f.rule for f in before)
     if now[_key(finding)] >= was[_key(finding)]:
         raise NotMechanical("the rewrite would be found again")
     for other in after:
-        new = now[_key(other)] > was[_key(other)]
+        new = now[_key(other)] > was[_key(other)] and rules[other.rule] > 0
         if new and (other.severity is Severity.ERROR or finding.severity is not Severity.ERROR):
             raise NotMechanical(f"it would lead to another hazard, {other.rule}: {other.message}")
 

@@ -80,12 +80,23 @@ class _Placing:
             (statement, change)
             for statement, change in self.pairs
             if self._at(statement.start + change.offset) == (finding.line, finding.column)
-        ]
+        ] or self._around(finding)
         # Several objects of one DROP stand at one place: each is in its own rewrite.
         named = [pair for pair in here if pair[1].sql and pair[1].sql in finding.rewrite]
         if not here:
             raise NotMechanical("it is about the half as a whole")
         return (named or here)[0]
+
+    def _around(self, finding: Finding) -> list[tuple[Statement, Change]]:
+        """The change in which a finding's place lies: the last that begins before it."""
+        before = [
+            (statement, change)
+            for statement, change in self.pairs
+            if self._at(statement.start + change.offset)
+            <= (finding.line, finding.column)
+            <= self._at(statement.end)
+        ]
+        return before[-1:]
 
     def _at(self, offset: int) -> tuple[int, int]:
         line = self.section.line + line_of(self.section.text, offset) - 1
@@ -149,7 +160,7 @@ class _Placing:
     def _edits(self, original: str, cuts: tuple[tuple[int, int], ...]) -> list[Edit]:
         layout, line = self.layout, self.layout.newline
         edits: list[Edit] = []
-        if self._opens() and not layout.marker(self.section):
+        if self._opens() and not self._empties() and not layout.marker(self.section):
             edits.append(Edit(0, 0, f"-- {self.half}{line}"))
         here = self._statements(self.half, original)
         base = layout.start(self.section) + self.statement.start
@@ -163,7 +174,8 @@ class _Placing:
             edits.append(Edit(end, end, "".join(f";{line}{statement}" for statement in here)))
         else:
             edits += self._leave(cuts)
-            self.gone = cuts[0]
+            if not (self._last() and self._backfills()):
+                self.gone = cuts[0]
         for name in self.rewrite:
             if name == self.half:
                 continue
@@ -177,6 +189,19 @@ class _Placing:
         if self.half in self.rewrite and not self.rewrite[self.half].directives.transaction:
             edits += self._no_transaction(self.half, but=self.statement)
         return edits
+
+    def _empties(self) -> bool:
+        """Whether the section goes with the statement."""
+        return self._last() and not self._backfills()
+
+    def _last(self) -> bool:
+        """Whether the statement leaves its section, and nothing else is in it."""
+        alone = self.alone and len({id(statement) for statement, _ in self.pairs}) == 1
+        return alone and self.half not in self.rewrite
+
+    def _backfills(self) -> bool:
+        """Whether there is a backfill, which is not without an expand half."""
+        return "backfill" in self.rewrite or self.layout.section("backfill") is not None
 
     def _opens(self) -> bool:
         """Whether the file gets a section, so that the one it was needs its marker."""
@@ -210,9 +235,9 @@ class _Placing:
     def _leave(self, cuts: tuple[tuple[int, int], ...]) -> list[Edit]:
         """The statement goes; where nothing else is left, so does the section, or it needs a reason."""
         edits = [Edit(*cut, "") for cut in cuts]
-        if not self.alone or len({id(s) for s, _ in self.pairs}) > 1:
+        if not self._last():
             return edits
-        if "backfill" in self.rewrite or self.layout.section("backfill"):
+        if self._backfills():
             ended = self.layout.text[slice(*cuts[0])].endswith("\n")
             return [Edit(*cuts[0], _NOTHING + (self.layout.newline if ended else ""))]
         marker = self.layout.marker(self.section)
@@ -227,7 +252,9 @@ class _Placing:
             return []
         body = "".join(f"{kept[0]}{s}{kept[1]}".rstrip("\r\n") + line for s in statements)
         target = layout.section(name)
-        outside = any(needs_no_transaction(s, self.dialect) for s in statements)
+        outside = not self.rewrite[name].directives.transaction or any(
+            needs_no_transaction(s, self.dialect) for s in statements
+        )
         if target is None:
             head = f"-- {name}{line}"
             if outside:

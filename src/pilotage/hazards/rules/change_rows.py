@@ -30,7 +30,6 @@ RULE = Rule(
     "again before contract.",
     on=(c.ChangeRows,),
     check=check,
-    mechanical=True,
     bad=(
         Example("ALTER TABLE orders ADD COLUMN x int;\n»UPDATE orders SET x = 1 WHERE amount > 5;"),
     ),

@@ -123,7 +123,7 @@ class Columns(Rewriter):
 
     def set_not_null(self, table: c.Name, column: str, type: str) -> str:
         """A default for old code, a backfill, then a validated CHECK that makes NOT NULL cheap."""
-        on, name, check = written(table), quoted(column), quoted(f"{table.name}_{column}_present")
+        on, name = written(table), quoted(column)
         value = some_value(type)
         return sections(
             section(
@@ -133,13 +133,19 @@ class Columns(Rewriter):
             ),
             section("backfill", f"UPDATE {on} SET {name} = {value} WHERE {name} IS NULL"),
             section("verify", f"SELECT * FROM {on} WHERE {name} IS NULL LIMIT 5"),
-            in_contract(
-                f"ALTER TABLE {on} ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID",
-                f"ALTER TABLE {on} VALIDATE CONSTRAINT {check}",
-                f"ALTER TABLE {on} ALTER COLUMN {name} SET NOT NULL",
-                f"ALTER TABLE {on} DROP CONSTRAINT {check}",
-                note="pilotage: transaction=false",
-            ),
+            self._present(table, column),
+        )
+
+    @staticmethod
+    def _present(table: c.Name, column: str) -> str:
+        """The contract half that makes NOT NULL cheap: a CHECK that is validated first."""
+        on, name, check = written(table), quoted(column), quoted(f"{table.name}_{column}_present")
+        return in_contract(
+            f"ALTER TABLE {on} ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID",
+            f"ALTER TABLE {on} VALIDATE CONSTRAINT {check}",
+            f"ALTER TABLE {on} ALTER COLUMN {name} SET NOT NULL",
+            f"ALTER TABLE {on} DROP CONSTRAINT {check}",
+            note="pilotage: transaction=false",
         )
 
     def add_column_not_null(self, change: c.AddColumn) -> str:
@@ -168,11 +174,13 @@ class Columns(Rewriter):
             return self._computed(change)
         on, name, kind = written(change.table), quoted(change.column.name), change.column.type
         default = change.column.default
+        required = change.column.not_null or source in ("serial", "identity")
         if source in ("serial", "identity"):
             kind = _COUNTED.get(kind, kind)
             sequence = beside(change.table, f"{change.table.name}_{change.column.name}_seq")
             default = f"nextval({literal(sequence)})"
-            made = [f"CREATE SEQUENCE {sequence} OWNED BY {on}.{name}"]
+            counts = "" if kind == "bigint" else f" AS {kind}"
+            made = [f"CREATE SEQUENCE {sequence}{counts} OWNED BY {on}.{name}"]
         elif default is None or change.column.generated:
             return ""
         else:
@@ -185,6 +193,7 @@ class Columns(Rewriter):
                 f"ALTER TABLE {on} ALTER COLUMN {name} SET DEFAULT {default}",
             ),
             section("backfill", f"UPDATE {on} SET {name} = {default} WHERE {name} IS NULL"),
+            self._present(change.table, change.column.name) if required else "",
         )
 
     def _computed(self, change: c.AddColumn) -> str:
