@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, NotConverging
 from pilotage.events import HalfRetried, Note
@@ -160,10 +161,7 @@ class Backfill:
             size = BatchSize(self._settings.batch_time, self._settings.batch_rows)
             step = _Step(statement, batch, size)
             if batch.kind != "repeat":
-                try:
-                    await self._measure(step)
-                except StatementError as error:
-                    raise self._failed(step, error) from error
+                await self._patiently(step, partial(self._measure, step))
             self._steps.append(step)
 
     async def _measure(self, step: _Step) -> None:
@@ -202,11 +200,13 @@ class Backfill:
         if step.walk is None:
             return
         if self._cursor.position is None:
-            try:
+
+            async def look() -> None:
+                assert step.walk is not None
                 end = await self._work.dialect.last(self._work.session, step.walk)
-            except StatementError as error:
-                raise self._failed(step, error) from error
-            self._cursor = replace(self._cursor, end=end, estimate=step.estimate)
+                self._cursor = replace(self._cursor, end=end, estimate=step.estimate)
+
+            await self._patiently(step, look)
         step.walk = replace(step.walk, end=self._cursor.end)
 
     async def _most(self, step: _Step) -> int | None:
@@ -228,17 +228,11 @@ class Backfill:
 
         def retried(number: int, pause: float, why: str) -> None:
             step.size.split()  # the rows that nobody holds are done, and only those are waited for
-            self._work.emit(HalfRetried(half=str(self._ref), attempt=number, wait=pause, why=why))
+            self._retried(number, pause, why)
 
-        try:
-            async with watched(self._work.dialect, self._work.session, attempts):
-                await attempts.run(
-                    lambda: self._cut_off(step, attempts, once),
-                    on_retry=retried,
-                    on_exhausted=lambda error: self._no_lock(step, attempts, error),
-                )
-        except StatementError as error:
-            raise self._failed(step, error) from error
+        await self._attempt(
+            step, attempts, lambda: self._cut_off(step, attempts, once), retried=retried
+        )
         batch = done[0]
         if batch is None:
             return None
@@ -256,6 +250,39 @@ class Backfill:
             changed=batch.changed, seconds=batch.seconds,
         )  # fmt: skip
         return batch if step.walk is not None or batch.changed else None
+
+    async def _patiently(self, step: _Step, look: Callable[[], Awaitable[None]]) -> None:
+        """A look at the table, tried again while somebody has it for himself."""
+        work, attempts = self._work, Attempts(lock=self._lock, total=self._total)
+
+        async def once() -> None:
+            async with work.dialect.bounded(
+                work.session, lock=attempts.wait, total=attempts.remaining
+            ):
+                await look()
+
+        await self._attempt(step, attempts, once, retried=self._retried)
+
+    def _retried(self, number: int, pause: float, why: str) -> None:
+        self._work.emit(HalfRetried(half=str(self._ref), attempt=number, wait=pause, why=why))
+
+    async def _attempt(
+        self,
+        step: _Step,
+        attempts: Attempts,
+        once: Callable[[], Awaitable[None]],
+        *,
+        retried: Callable[[int, float, str], None],
+    ) -> None:
+        try:
+            async with watched(self._work.dialect, self._work.session, attempts):
+                await attempts.run(
+                    once,
+                    on_retry=retried,
+                    on_exhausted=lambda error: self._no_lock(step, attempts, error),
+                )
+        except StatementError as error:
+            raise self._failed(step, error) from error
 
     async def _cut_off(
         self, step: _Step, attempts: Attempts, once: Callable[[], Awaitable[None]]

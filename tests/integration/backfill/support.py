@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.integration.postgresql.support import Db
@@ -122,19 +121,6 @@ async def running(schema: SqlSchema, file: Any = FILE) -> AsyncIterator[tuple[Wa
         await asyncio.gather(task, return_exceptions=True)
 
 
-def slow(settings: BackfillSettings, rate: float) -> BackfillSettings:
-    """At most so many batches a second, so that a test has the time to do something."""
-    return replace(settings, duty=min(1.0, rate))
-
-
 def done(db: Db) -> list[tuple[Any, ...]]:
     """How often rows were changed, and how many of them."""
     return db.execute("SELECT done, count(*) FROM t GROUP BY done ORDER BY done")
-
-
-def wait_until(seen: Callable[[], object]) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + LONG
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
