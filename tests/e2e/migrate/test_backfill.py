@@ -103,7 +103,7 @@ def read(ours: int, seen: list[bytes]) -> bytes:
 
 
 def test_it_is_steered_from_another_terminal(filled: Shop) -> None:
-    filled.migrate("throttle", "2", "--rate", "100")
+    filled.migrate("throttle", "2", "--rate", "20")
     seen: list[bytes] = []
     with on_a_terminal(filled, "migrate", "run", "2") as (process, ours):
         until(lambda: read(ours, seen) and changed(filled) >= 40)
@@ -114,7 +114,7 @@ def test_it_is_steered_from_another_terminal(filled: Shop) -> None:
         assert "backfill 2: pass 1," in status
         assert "(the sale begins)" in status
         assert "paused by" in status
-        assert "100 rows a second at most" in status
+        assert "20 rows a second at most" in status
         (report,) = filled.migrate("status", "--json").json["backfills"]
         assert report["version"] == "2"
         assert report["reason"] == "the sale begins"
@@ -131,7 +131,7 @@ def test_it_is_steered_from_another_terminal(filled: Shop) -> None:
 
 @pytest.mark.parametrize("shop", ["postgresql-15"], indirect=True)
 def test_a_terminal_that_is_closed_leaves_a_cursor(filled: Shop) -> None:
-    filled.migrate("throttle", "2", "--rate", "200")
+    filled.migrate("throttle", "2", "--rate", "50")
     seen: list[bytes] = []
     with on_a_terminal(filled, "migrate", "run", "2") as (process, ours):
         until(lambda: read(ours, seen) and changed(filled) >= 40)
