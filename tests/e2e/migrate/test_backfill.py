@@ -74,7 +74,7 @@ def on_a_terminal(shop: Shop, *arguments: str) -> Iterator[tuple[subprocess.Pope
     process = subprocess.Popen(
         [sys.executable, "-m", "pilotage", *arguments],
         cwd=shop.root,
-        env={**os.environ, "DATABASE_URL": shop.url, "TERM": "xterm", **shop.environment},
+        env={**os.environ, "DATABASE_URL": shop.url, "TERM": "xterm", "COLUMNS": "240", **shop.environment},
         stdin=theirs, stdout=theirs, stderr=theirs,
         preexec_fn=_own_terminal,  # noqa: PLW1509
     )  # fmt: skip
