@@ -9,7 +9,7 @@ import pytest
 from benchmarks import deploys, measure, migrations, planning, startup
 from benchmarks.hazards import found, speed
 from benchmarks.hazards.cases import CASES
-from benchmarks.online import locks
+from benchmarks.online import backfill, locks
 
 pytestmark = pytest.mark.e2e
 
@@ -31,6 +31,14 @@ def test_migrations_are_applied_by_every_tool_that_is_installed(kind: str) -> No
     text = migrations.measure(kind, 3, 1)
     for name in ("runner, in use", "runner, empty", "pilotage migrate apply, empty"):
         assert f"| {name} |" in text
+
+
+def test_backfills_are_measured_beside_one_update_and_killed() -> None:
+    with migrations.server() as running:
+        text = backfill.page(backfill.measure_rates(running, 3000, 1))
+        assert "| one UPDATE |" in text
+        assert "| pilotage, as configured by default |" in text
+        assert "none done twice" in backfill.measure_kills(running, 1, 3000, 7)
 
 
 def test_deploys_lose_no_request() -> None:
