@@ -29,7 +29,7 @@ env:
   secret:
     - DATABASE_URL
 
-# The database, by the name of a secret that holds its URL (postgresql://… or sqlite:///…).
+# The database, by the name of a secret that holds its URL (postgresql://…, mysql://… or sqlite:///…).
 databases:
   primary:
     url: DATABASE_URL

@@ -53,7 +53,7 @@ class Place:
 
     @property
     def dialect(self) -> str:
-        """``postgresql`` or ``sqlite``."""
+        """``postgresql``, ``mysql`` or ``sqlite``."""
         return dialect_name(self.url)
 
     def release(self, files: Migrations) -> Release:

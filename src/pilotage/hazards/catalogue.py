@@ -116,6 +116,28 @@ class Catalogue:
     server: tuple[int, int] | None = None
     complete: bool = False
 
+    def restated(self, change: c.Change) -> bool | None:
+        """Whether a part of a whole definition is as it was before; None where that is not known."""
+        column = self.column(
+            getattr(change, "table", c.Name(None, "")), getattr(change, "column", "")
+        )
+        if column is None:
+            return None
+        match change:
+            case c.AlterType():
+                new = change.definition or column
+                return (column.type, column.charset) == (change.type, new.charset or column.charset)
+            case c.SetNotNull():
+                return column.not_null
+            case c.DropNotNull():
+                return not column.not_null
+            case c.SetDefault():
+                return column.default == change.default
+            case c.DropDefault():
+                return column.default is None
+            case _:
+                return False
+
     def put(self, table: Table) -> None:
         """Take a table in as it is."""
         self.tables[table.name.key] = table

@@ -10,7 +10,7 @@ from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.order import OUT_OF_ORDER
 from pilotage.hazards.rewrites import rewriter
-from pilotage.hazards.rule import Context, HalfContext, finding_of
+from pilotage.hazards.rule import Context, HalfContext, Rule, finding_of
 from pilotage.hazards.rules import RULES, rules_for
 from pilotage.hazards.sizes import harmless, size_of, weighed
 from pilotage.migrate.migration import Migration, Section
@@ -152,6 +152,8 @@ def _check_half(
             safe = section.directives.online and has_steps(change, dialect)
             size = size_of(change, known) if known.server else None
             for rule in rules:
+                if not _judged_by(rule, change, known):
+                    continue
                 for hazard in rule.check(change, context):
                     if rule.id in allowed:
                         silenced.add((half, rule.id))
@@ -169,6 +171,18 @@ def _check_half(
                 silenced.add((half, rule.id))
             else:
                 yield finding_of(rule, hazard, 0, whole)
+
+
+def _judged_by(rule: Rule, change: Change, known: Catalogue) -> bool:
+    """Whether a rule looks at a part of a definition that was written anew as a whole (MySQL's MODIFY).
+
+    Only at what that changes. Where the definition before is not known, nobody can tell: then the rules
+    of the dialect alone look at it, which know that.
+    """
+    if not change.restated:
+        return True
+    before = known.restated(change)
+    return rule.dialects is not None if before is None else not before
 
 
 def _may_be_there(change: Change) -> bool:

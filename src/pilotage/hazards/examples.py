@@ -38,6 +38,18 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_item_idx ON orders (item);
 """,
+    "mysql": """\
+CREATE TABLE customers (id bigint PRIMARY KEY, name varchar(80) NOT NULL);
+CREATE TABLE orders (
+    id bigint PRIMARY KEY,
+    customer_id bigint,
+    item varchar(20) NOT NULL,
+    amount int,
+    state enum('new', 'paid'),
+    note varchar(200),
+    KEY orders_item (item)
+);
+""",
     "sqlite": """\
 CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, amount INT);

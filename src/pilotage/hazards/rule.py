@@ -19,6 +19,7 @@ CONTRACT = frozenset({Half.CONTRACT})
 BOTH = EXPAND | CONTRACT
 
 POSTGRESQL = frozenset({"postgresql"})
+MYSQL = frozenset({"mysql"})
 SQLITE = frozenset({"sqlite"})
 FRAMEWORKS = frozenset({"python", "ruby"})  # what migrations of frameworks are written in
 

@@ -32,7 +32,7 @@ _SURVEY, _SURVEY_LOCK = 10.0, 0.5
 
 
 class DatabaseSchema:
-    """One stream's schema in a PostgreSQL or SQLite database, without the applying of halves.
+    """One stream's schema in a PostgreSQL, MySQL or SQLite database, without the applying of halves.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class DatabaseSchema:
 
     @property
     def dialect(self) -> str:
-        """``postgresql`` or ``sqlite``."""
+        """``postgresql``, ``mysql`` or ``sqlite``."""
         return self._dialect.name
 
     @property

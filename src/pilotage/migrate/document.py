@@ -73,9 +73,11 @@ class StateDocument:
                         f" updated_at = {now} WHERE service = $1 AND version = $2"
                     )
                 else:
-                    statement = (
-                        f"INSERT INTO {home}pilotage_state (service, version, body, updated_at)"
-                        f" VALUES ($1, $2 + 1, $3, {now}) ON CONFLICT DO NOTHING"
+                    statement = self._dialect.upsert(
+                        f"{home}pilotage_state",
+                        {"service": "$1", "version": "$2 + 1", "body": "$3", "updated_at": now},
+                        key=("service",),
+                        replace=False,
                     )
                 changed = await session.execute(
                     statement, self._service, expected, json.dumps(body)

@@ -21,7 +21,10 @@ _NOT_SCHEMA = (
     ("COMMENT", "ON", "EXTENSION"),
     ("ALTER", "DEFAULT", "PRIVILEGES"),
 )
-_LOADING = {"postgresql": "SET LOCAL check_function_bodies = off;\n\n"}
+_LOADING = {
+    "postgresql": "SET LOCAL check_function_bodies = off;\n\n",
+    "mysql": "SET foreign_key_checks = 0;\n\n",
+}
 
 
 def normalise(text: str, dialect: str) -> str:

@@ -36,7 +36,7 @@ from pilotage.model import Half, HalfRef
 
 
 def _is_setting(statement: Statement) -> bool:
-    return statement.text.split(None, 1)[0].upper() in ("SET", "PRAGMA")
+    return statement.text.split(None, 1)[0].upper() in ("SET", "PRAGMA", "USE")
 
 
 def _line(statement: Statement) -> str:
@@ -45,7 +45,19 @@ def _line(statement: Statement) -> str:
 
 def runs_bare(statement: str, dialect: str) -> bool:
     """Whether a statement of a half without a transaction runs in none, and not in one of its own."""
-    return bool(sql.needs_no_transaction(statement, dialect)) or may_commit(statement)
+    return (
+        bool(sql.needs_no_transaction(statement, dialect))
+        or bool(sql.commits(statement, dialect))
+        or may_commit(statement)
+    )
+
+
+def runs_whole(section: Section, statements: Sequence[Statement], dialect: str) -> bool:
+    """Whether the statements of a section are one transaction: unless it says no, or one of them commits
+    by itself, as every definition of MySQL does."""
+    return section.directives.transaction and not any(
+        sql.commits(statement.text, dialect) for statement in statements
+    )
 
 
 def may_commit(statement: str) -> bool:
@@ -57,7 +69,7 @@ def may_commit(statement: str) -> bool:
     text = statement.upper()
     if text.startswith("DO"):
         return any(word in text for word in ("COMMIT", "ROLLBACK", "CALL", "EXECUTE"))
-    return text.startswith("CALL")
+    return text.startswith(("CALL", "EXECUTE", "BEGIN"))
 
 
 class HalfRun:
@@ -72,6 +84,7 @@ class HalfRun:
         self._release = release
         self._fresh = fresh
         self._done = 0
+        self._new = False  # whether this run is the first to write of it
         self._section = migration.section(half) or Section("", 1)
         self._statements = steps_of(self._section, migration, work.dialect.name)
         self._at = 0  # the place of the one at work
@@ -86,6 +99,7 @@ class HalfRun:
         """Apply it, or finish what an earlier run began; return at once when it is applied."""
         work, ref = self._work, self._ref
         stored = await work.state.half(work.session, ref)
+        self._new = stored is None
         if stored is not None and stored.row.how == "opened":
             stored = None
         done = self._done = self._already_done(stored)
@@ -106,7 +120,7 @@ class HalfRun:
             progressing(work, str(ref), total, lambda: self._at + 1),
         ):
             try:
-                if self._section.directives.transaction:
+                if runs_whole(self._section, self._statements, work.dialect.name):
                     await self._attempts.run(
                         self._whole, on_retry=self._retried, on_exhausted=self._nothing_applied
                     )
@@ -239,7 +253,8 @@ class HalfRun:
         effects = catalogue.effects_of(statement, work.dialect)
         # A concurrent build waits for every older snapshot under lock_timeout too, while it holds
         # no lock that anyone queues behind: it gets the whole of the time, not a short wait.
-        lock = self._attempts.wait if may_commit(statement.text) else None
+        alone = sql.needs_no_transaction(statement.text, work.dialect.name)
+        lock = None if alone else self._attempts.wait
 
         async def once() -> None:
             async with session.transaction():
@@ -249,7 +264,8 @@ class HalfRun:
                 session, lock=lock, total=self._attempts.remaining, local=False
             )
             try:
-                await work.execute(statement)
+                text = await work.dialect.to_run(session, statement.text)
+                await work.execute(statement, text)
             except StatementError as error:
                 if error.trouble is Trouble.LOST:
                     raise
@@ -289,12 +305,26 @@ class HalfRun:
                 on_retry=self._retried,
                 on_exhausted=lambda error: self._part_applied(statement, index, error),
             )
+        except DatabaseError:
+            await self._take_back(statement, index)
+            raise
         except StatementError as error:
+            if error.trouble is not Trouble.LOST:
+                await self._take_back(statement, index)
             if violates(statement, error):
                 raise await self._violated(statement, error, index) from error
             raise self._failed(
                 statement, error, state=self._progress(index), next=self._how_on(statement, error)
             ) from error
+
+    async def _take_back(self, statement: Statement, index: int) -> None:
+        """Forget a half of which nothing is done: a contract half that failed at once breaks nobody."""
+        session = self._work.session
+        if index or not self._new or may_commit(statement.text) or not session.usable:
+            return
+        async with session.transaction():
+            await self._work.dialect.become_self(session)
+            await self._work.state.delete_half(session, self._ref)
 
     async def _violated(self, step: Step, error: StatementError, index: int) -> HalfFailed:
         """The error of rows that a step does not pass."""

@@ -117,7 +117,8 @@ def read_file(text: str | bytes, *, path: Path, dialect: str, version: str, name
         if isinstance(text, bytes):
             text = _decode(text)
         text = text.removeprefix("\ufeff")
-        sections = read_sections(text, grammar(dialect).tokens(text))
+        reader = grammar(dialect)
+        sections = read_sections(text, reader.tokens(text), reader.inner(text))
     return Migration(version, name, path, **sections)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, UsageErr
 from pilotage.events import HalfFinished, HalfRetried, HalfStarted, HalfStatement
 from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.dialects.base import StatementError
+from pilotage.migrate.half import runs_whole
 from pilotage.migrate.migration import Migration
 from pilotage.migrate.sql import Statement
 from pilotage.migrate.work import Work, failed, statements_of, where
@@ -36,6 +37,7 @@ class Revert:
             lock=directives.lock_timeout or work.settings.lock_timeout,
             total=directives.timeout or work.settings.timeout,
         )
+        self._whole = runs_whole(self._section, self._statements, work.dialect.name)
         self._done = 0
 
     async def run(self) -> None:
@@ -46,7 +48,7 @@ class Revert:
         started = time.monotonic()
         name, count = self._migration.name, len(self._statements)
         work.emit(HalfStarted(half=self._title, name=name, statements=count))
-        whole = self._section.directives.transaction
+        whole = self._whole
         async with watched(work.dialect, work.session, self._attempts):
             try:
                 await self._attempts.run(
@@ -85,7 +87,8 @@ class Revert:
     async def _execute(self, statement: Statement) -> None:
         began = time.monotonic()
         try:
-            await self._work.session.execute(statement.text)
+            work = self._work
+            await work.session.execute(await work.dialect.to_run(work.session, statement.text))
         except StatementError as error:
             if error.trouble.passes:
                 raise
@@ -113,7 +116,7 @@ class Revert:
         )
 
     def _state(self) -> str:
-        if self._section.directives.transaction or not self._done:
+        if self._whole or not self._done:
             return f"{self._ref} is applied as before"
         return f"the first {self._done} statements of the down section have run"
 

@@ -33,7 +33,7 @@ __all__ = ["RunnerSettings", "SqlSchema"]
 
 
 class SqlSchema(DatabaseSchema):
-    """Our own SQL files, run in a PostgreSQL or SQLite database."""
+    """Our own SQL files, run in a PostgreSQL, MySQL or SQLite database."""
 
     # -- the schema as text ----------------------------------------------------------------------
 

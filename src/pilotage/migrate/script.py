@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pilotage.migrate import sql
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Walk, Window
 from pilotage.migrate.dialects.spelling import Spelling, spelling
-from pilotage.migrate.half import may_commit, runs_bare
+from pilotage.migrate.half import runs_bare, runs_whole
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.settings import RunnerSettings
 from pilotage.migrate.sql import Batchable, Statement
@@ -111,7 +111,7 @@ class _Writer:
 
     def _half(self, ref: HalfRef, section: Section) -> Iterator[str]:
         statements = steps_of(section, self._migration, self._dialect)
-        if section.directives.transaction:
+        if runs_whole(section, statements, self._dialect):
             yield from ("", f"-- {ref}: one transaction, retried as a whole")
             yield from self._transaction(section, [s.text for s in statements], record=str(ref))
             return
@@ -127,8 +127,9 @@ class _Writer:
                 yield f"-- {which} {' '.join(statement.author.split())}"
             if runs_bare(statement.text, self._dialect):
                 # A concurrent build, which nobody queues behind, gets the whole of the time.
-                yield from self._limits(section, local=False, wait=may_commit(statement.text))
-                yield _ended(statement.text)
+                alone = sql.needs_no_transaction(statement.text, self._dialect)
+                yield from self._limits(section, local=False, wait=not alone)
+                yield _ended(sql.grammar(self._dialect).guarded(statement.text))
                 index = sql.creates_index_concurrently(statement.text, self._dialect)
                 if index and index.name:
                     name = _beside(self._dialect, index.table.schema, index.name)

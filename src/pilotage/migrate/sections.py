@@ -5,7 +5,7 @@ Works on tokens, so that no string, function body or prose comment is taken for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -22,30 +22,33 @@ _DBMATE = {"migrate:up": "expand", "migrate:down": "down"}
 # fmt: off
 _STATEMENTS = frozenset((
     "ALTER", "ANALYZE", "BEGIN", "CALL", "CLUSTER", "COMMENT", "COMMIT", "COPY", "CREATE",
-    "DELETE", "DO", "DROP", "EXPLAIN", "GRANT", "IMPORT", "INSERT", "LOCK", "MERGE", "PRAGMA",
-    "REASSIGN", "REFRESH", "REINDEX", "REPLACE", "RESET", "REVOKE", "ROLLBACK", "SECURITY",
-    "SELECT", "SET", "TRUNCATE", "UPDATE", "VACUUM", "VALUES", "WITH",
+    "DELETE", "DO", "DROP", "EXECUTE", "EXPLAIN", "FLUSH", "GRANT", "IMPORT", "INSERT", "LOAD",
+    "LOCK", "MERGE", "OPTIMIZE", "PRAGMA", "PREPARE", "REASSIGN", "REFRESH", "REINDEX", "RENAME",
+    "REPLACE", "RESET", "REVOKE", "ROLLBACK", "SECURITY", "SELECT", "SET", "TRUNCATE", "UPDATE", "USE",
+    "VACUUM", "VALUES", "WITH",
 ))
 # fmt: on
 
 
-def read_sections(text: str, tokens: Sequence[Token]) -> dict[str, Section]:
+def read_sections(text: str, tokens: Sequence[Token], inner: Container[int]) -> dict[str, Section]:
     """The sections of a file by name. Without a marker, the whole file is ``expand``.
+
+    ``inner``: the indexes of the tokens inside the bodies of triggers and routines.
 
     Raises
     ------
     SqlError
         A marker or a directive is wrong, or sections lack each other.
     """
-    parts = _divide(text, tokens)
+    parts = _divide(text, tokens, inner)
     sections = {part.name: _section(text, part, parts) for part in parts if part.kept}
     _check_together(sections, parts)
     return sections
 
 
-def read_parts(text: str, tokens: Sequence[Token]) -> dict[str, Section]:
+def read_parts(text: str, tokens: Sequence[Token], inner: Container[int]) -> dict[str, Section]:
     """The same of what is only a part of a file, such as a rewrite: sections may lack each other."""
-    parts = _divide(text, tokens)
+    parts = _divide(text, tokens, inner)
     return {part.name: _section(text, part, parts) for part in parts if part.kept}
 
 
@@ -67,11 +70,11 @@ class _Part:
         return bool(self.name) and not (self.dbmate and self.name == "down" and not self.code)
 
 
-def _divide(text: str, tokens: Sequence[Token]) -> list[_Part]:
+def _divide(text: str, tokens: Sequence[Token], inner: Container[int]) -> list[_Part]:
     """The sections of a file in its own order; the first part is what stands before them."""
     parts = [_Part("", 0, 1)]
-    statement: list[Token] = []  # the tokens since the last `;`
-    depth = bodies = 0
+    begun = False  # whether there was a token since the last `;`
+    depth = 0
     for index, token in enumerate(tokens):
         if token.kind is Kind.LINE_COMMENT:
             comment = token.text[2:].strip()
@@ -81,21 +84,18 @@ def _divide(text: str, tokens: Sequence[Token]) -> list[_Part]:
                 if not alone:
                     raise SqlError("a directive stands on a line of its own", line=line)
                 parts[-1].words += directives.words(comment[len(directives.PREFIX) :], line)
-            elif alone and not depth and not bodies:
+            elif alone and not depth and index not in inner:
                 part = _marker(comment, line, _line_end(text, token.end), parts)
-                if part and (part.dbmate or not statement or _begins(tokens, index + 1)):
+                if part and (part.dbmate or not begun or _begins(tokens, index + 1)):
                     parts[-1].end = text.rfind("\n", 0, token.start) + 1
                     parts.append(part)
-                    statement = []
+                    begun = False
         elif token.kind is not Kind.BLOCK_COMMENT:
             depth = max(0, depth + (token.text == "(") - (token.text == ")"))
-            if bodies or token.text.upper() == "BEGIN":
-                bodies += _opens_body(token, statement, tokens[index + 1 : index + 2], bodies)
-            if token.text == ";" and not bodies and not depth:
-                statement = []
+            if token.text == ";" and index not in inner and not depth:
+                begun = False
             else:
-                statement.append(token)
-                parts[-1].code = True
+                begun = parts[-1].code = True
     parts[-1].end = len(text)
     if len(parts) == 1:
         parts.append(_Part("expand", 0, 1, len(text), words=parts[0].words, code=parts[0].code))
@@ -163,17 +163,6 @@ def _begins(tokens: Sequence[Token], place: int) -> bool:
     rest = (tokens[index] for index in range(place, len(tokens)))
     following = next((token for token in rest if not token.kind.comment), None)
     return following is None or following.word in _STATEMENTS
-
-
-def _opens_body(token: Token, statement: list[Token], after: Sequence[Token], bodies: int) -> int:
-    """+1 where a body of statements (a trigger's, BEGIN ATOMIC) opens, -1 where it closes, else 0."""
-    if bodies:
-        return token.named("CASE") - token.named("END")
-    if token.kind is not Kind.WORD:
-        return 0
-    atomic = bool(after) and after[0].named("ATOMIC")
-    created = [t.word for t in statement[:3] if t.word not in ("TEMP", "TEMPORARY")]
-    return int(atomic or created[:2] == ["CREATE", "TRIGGER"])
 
 
 def _section(text: str, part: _Part, parts: Sequence[_Part]) -> Section:

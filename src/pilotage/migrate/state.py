@@ -76,6 +76,7 @@ class State:
         self._dialect = dialect
         self._home = home
         self._stream = stream
+        self._release = dialect.quote("release")  # which MySQL reserves
 
     # -- the stream ----------------------------------------------------------------------------
 
@@ -90,8 +91,12 @@ class State:
     async def add_stream(self, session: Session, *, born_empty: bool) -> None:
         """Make the stream known."""
         await session.execute(
-            f"INSERT INTO {self._home}pilotage_streams (stream, born_empty, made_at)"
-            f" VALUES ($1, $2, {self._dialect.now}) ON CONFLICT DO NOTHING",
+            self._dialect.upsert(
+                f"{self._home}pilotage_streams",
+                {"stream": "$1", "born_empty": "$2", "made_at": self._dialect.now},
+                key=("stream",),
+                replace=False,
+            ),
             self._stream,
             born_empty,
         )
@@ -189,7 +194,7 @@ class State:
     async def _halves(self, session: Session, where: str = "", *values: object) -> list[StoredHalf]:
         epoch = self._dialect.epoch
         rows = await session.query(
-            f"SELECT version, half, name, checksum, release, {epoch('started_at')},"
+            f"SELECT version, half, name, checksum, {self._release}, {epoch('started_at')},"
             f" {epoch('finished_at')}, statements_done, how, {epoch('opened_at')}, in_statement,"
             f" done_digest FROM {self._home}pilotage_migrations WHERE stream = $1{where}",
             self._stream,
@@ -212,16 +217,25 @@ class State:
         """What `put_half` runs."""
         now = self._dialect.now
         return Call(
-            f"INSERT INTO {self._home}pilotage_migrations AS m (stream, version, half, name,"
-            " checksum, release, started_at, finished_at, statements_done, done_digest,"
-            " in_statement, how) VALUES ($1, $2, $3, $4, $5, $6,"
-            f" {now}, {now if values.get('finished') else 'NULL'}, $7, $8, $9, $10)"
-            " ON CONFLICT (stream, version, half) DO UPDATE SET name = excluded.name,"
-            " checksum = excluded.checksum, release = excluded.release,"
-            " started_at = coalesce(m.started_at, excluded.started_at),"
-            " finished_at = excluded.finished_at,"
-            " statements_done = excluded.statements_done, done_digest = excluded.done_digest,"
-            " in_statement = excluded.in_statement, how = excluded.how",
+            self._dialect.upsert(
+                f"{self._home}pilotage_migrations",
+                _placed(
+                    "stream",
+                    "version",
+                    "half",
+                    "name",
+                    "checksum",
+                    "release",
+                    "statements_done",
+                    "done_digest",
+                    "in_statement",
+                    "how",
+                    started_at=now,
+                    finished_at=now if values.get("finished") else "NULL",
+                ),
+                key=_KEY,
+                keep=("started_at",),
+            ),
             (
                 self._stream,
                 ref.version,
@@ -294,13 +308,18 @@ class State:
         """Write that new data of these versions may be there from now on."""
         now = self._dialect.now
         for version in sorted(versions, key=version_key):
-            changed = await session.execute(
+            there = await session.query(
+                f"SELECT 1 FROM {self._home}pilotage_migrations WHERE stream = $1 AND version = $2",
+                self._stream,
+                version,
+            )
+            await session.execute(
                 f"UPDATE {self._home}pilotage_migrations SET opened_at = coalesce(opened_at, {now})"
                 " WHERE stream = $1 AND version = $2",
                 self._stream,
                 version,
             )
-            if not changed:
+            if not there:
                 # A migration with a contract half alone has no row yet: an expand row that never
                 # finishes says nothing but this.
                 await session.execute(
@@ -326,11 +345,13 @@ class State:
     async def put_intent(self, session: Session, intent: Intent) -> None:
         """Write an intent, in place of an older one for the same half."""
         await session.execute(
-            f"INSERT INTO {self._home}pilotage_intents"
-            " (stream, version, half, revert, token, written_at)"
-            f" VALUES ($1, $2, $3, $4, $5, {self._dialect.now})"
-            " ON CONFLICT (stream, version, half) DO UPDATE SET revert = excluded.revert,"
-            " token = excluded.token, written_at = excluded.written_at",
+            self._dialect.upsert(
+                f"{self._home}pilotage_intents",
+                _placed(
+                    "stream", "version", "half", "revert", "token", written_at=self._dialect.now
+                ),
+                key=_KEY,
+            ),
             self._stream,
             intent.ref.version,
             str(intent.ref.half),
@@ -353,7 +374,7 @@ class State:
     async def registered(self, session: Session) -> tuple[Registration, ...]:
         """Every registration, oldest first."""
         rows = await session.query(
-            f"SELECT instance, service, host, release, ships, kind,"
+            f"SELECT instance, service, host, {self._release}, ships, kind,"
             f" {self._dialect.epoch('registered_at')} FROM {self._home}pilotage_instances"
             " WHERE stream = $1 ORDER BY registered_at, instance",
             self._stream,
@@ -380,7 +401,7 @@ class State:
         await self.deregister(session, [registration.instance])
         await session.execute(
             f"INSERT INTO {self._home}pilotage_instances"
-            " (stream, instance, service, host, release, ships, kind, registered_at)"
+            f" (stream, instance, service, host, {self._release}, ships, kind, registered_at)"
             f" VALUES ($1, $2, $3, $4, $5, $6, $7, {now})",
             self._stream,
             registration.instance,
@@ -442,16 +463,27 @@ class State:
         """Write how far the backfill has come; in the transaction of the batch."""
         now = self._dialect.now
         await session.execute(
-            f"INSERT INTO {self._home}pilotage_backfills AS b (stream, version, digest, final, pass,"
-            " statement, position, pass_rows, total_rows, scanned, estimate, started_at, updated_at,"
-            f" finished_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, {now}, {now},"
-            f" {now if cursor.finished else 'NULL'})"
-            " ON CONFLICT (stream, version) DO UPDATE SET digest = excluded.digest,"
-            " final = excluded.final, pass = excluded.pass, statement = excluded.statement,"
-            " position = excluded.position, pass_rows = excluded.pass_rows,"
-            " total_rows = excluded.total_rows, scanned = excluded.scanned,"
-            " estimate = excluded.estimate, updated_at = excluded.updated_at,"
-            " finished_at = excluded.finished_at",
+            self._dialect.upsert(
+                f"{self._home}pilotage_backfills",
+                _placed(
+                    "stream",
+                    "version",
+                    "digest",
+                    "final",
+                    "pass",
+                    "statement",
+                    "position",
+                    "pass_rows",
+                    "total_rows",
+                    "scanned",
+                    "estimate",
+                    started_at=now,
+                    updated_at=now,
+                    finished_at=now if cursor.finished else "NULL",
+                ),
+                key=("stream", "version"),
+                keep=("started_at",),
+            ),
             self._stream,
             version,
             cursor.digest,
@@ -477,6 +509,14 @@ class State:
 def _loaded(value: Any) -> Any:
     """A JSON column: psycopg has decoded it, SQLite gives its text."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+_KEY = ("stream", "version", "half")
+
+
+def _placed(*columns: str, **more: str) -> dict[str, str]:
+    """Columns with the places of their values, ``$1`` for the first; ``more`` are SQL already."""
+    return {column: f"${number}" for number, column in enumerate(columns, start=1)} | more
 
 
 def _places(values: Sequence[object], *, after: int) -> str:

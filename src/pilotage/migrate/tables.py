@@ -13,54 +13,54 @@ FORMAT = 2
 """The version of the tables below. A change of them is a new entry of `_UPGRADES`."""
 
 _TABLES = """
-CREATE TABLE {home}pilotage_streams (
-    stream text NOT NULL PRIMARY KEY,
+CREATE TABLE IF NOT EXISTS {home}pilotage_streams (
+    stream {short} NOT NULL PRIMARY KEY,
     born_empty boolean NOT NULL,
     made_at {timestamp} NOT NULL,
     first_start_at {timestamp},
-    schema_dump text,
+    schema_dump {text},
     dumped_at {timestamp}
 );
-CREATE TABLE {home}pilotage_migrations (
-    stream text NOT NULL,
-    version text NOT NULL,
-    half text NOT NULL CHECK (half IN ('expand', 'contract')),
-    name text NOT NULL,
-    checksum text NOT NULL,
-    release text,
+CREATE TABLE IF NOT EXISTS {home}pilotage_migrations (
+    stream {short} NOT NULL,
+    version {short} NOT NULL,
+    half {short} NOT NULL CHECK (half IN ('expand', 'contract')),
+    name {short} NOT NULL,
+    checksum {short} NOT NULL,
+    {release} {short},
     started_at {timestamp},
     finished_at {timestamp},
     statements_done integer NOT NULL DEFAULT 0,
-    done_digest text NOT NULL DEFAULT '',
+    done_digest {short} NOT NULL DEFAULT '',
     in_statement boolean NOT NULL DEFAULT false,
-    how text NOT NULL DEFAULT 'applied',
+    how {short} NOT NULL DEFAULT 'applied',
     opened_at {timestamp},
     PRIMARY KEY (stream, version, half)
 );
-CREATE TABLE {home}pilotage_instances (
-    stream text NOT NULL,
-    instance text NOT NULL,
-    service text NOT NULL,
-    host text NOT NULL,
-    release text NOT NULL,
+CREATE TABLE IF NOT EXISTS {home}pilotage_instances (
+    stream {short} NOT NULL,
+    instance {short} NOT NULL,
+    service {short} NOT NULL,
+    host {short} NOT NULL,
+    {release} {short} NOT NULL,
     ships {json},
-    kind text NOT NULL,
+    kind {short} NOT NULL,
     registered_at {timestamp} NOT NULL,
     PRIMARY KEY (stream, instance)
 );
-CREATE TABLE {home}pilotage_intents (
-    stream text NOT NULL,
-    version text NOT NULL,
-    half text NOT NULL CHECK (half IN ('expand', 'contract')),
+CREATE TABLE IF NOT EXISTS {home}pilotage_intents (
+    stream {short} NOT NULL,
+    version {short} NOT NULL,
+    half {short} NOT NULL CHECK (half IN ('expand', 'contract')),
     revert boolean NOT NULL DEFAULT false,
     token bigint,
     written_at {timestamp} NOT NULL,
     PRIMARY KEY (stream, version, half)
 );
-CREATE TABLE {home}pilotage_backfills (
-    stream text NOT NULL,
-    version text NOT NULL,
-    digest text NOT NULL,
+CREATE TABLE IF NOT EXISTS {home}pilotage_backfills (
+    stream {short} NOT NULL,
+    version {short} NOT NULL,
+    digest {short} NOT NULL,
     final boolean NOT NULL,
     pass integer NOT NULL,
     statement integer NOT NULL,
@@ -74,30 +74,30 @@ CREATE TABLE {home}pilotage_backfills (
     finished_at {timestamp},
     PRIMARY KEY (stream, version)
 );
-CREATE TABLE {home}pilotage_throttles (
-    stream text NOT NULL,
-    version text NOT NULL,
-    paused_by text,
+CREATE TABLE IF NOT EXISTS {home}pilotage_throttles (
+    stream {short} NOT NULL,
+    version {short} NOT NULL,
+    paused_by {text},
     paused_at {timestamp},
-    reason text,
+    reason {text},
     duty double precision,
     rate double precision,
-    waits_for text,
+    waits_for {text},
     PRIMARY KEY (stream, version)
 );
-CREATE TABLE {home}pilotage_fence (
-    stream text NOT NULL,
-    domain text NOT NULL,
+CREATE TABLE IF NOT EXISTS {home}pilotage_fence (
+    stream {short} NOT NULL,
+    domain {short} NOT NULL,
     token bigint NOT NULL,
     PRIMARY KEY (stream, domain)
 );
-CREATE TABLE {home}pilotage_state (
-    service text NOT NULL PRIMARY KEY,
+CREATE TABLE IF NOT EXISTS {home}pilotage_state (
+    service {short} NOT NULL PRIMARY KEY,
     version bigint NOT NULL,
     body {json} NOT NULL,
     updated_at {timestamp} NOT NULL
 );
-CREATE TABLE {home}pilotage_meta (
+CREATE TABLE IF NOT EXISTS {home}pilotage_meta (
     format integer NOT NULL,
     made_at {timestamp} NOT NULL
 );
@@ -108,14 +108,14 @@ _UPGRADES: Mapping[int, str] = {
     2: """
 ALTER TABLE {home}pilotage_backfills ADD COLUMN estimate bigint;
 CREATE TABLE {home}pilotage_throttles (
-    stream text NOT NULL,
-    version text NOT NULL,
-    paused_by text,
+    stream {short} NOT NULL,
+    version {short} NOT NULL,
+    paused_by {text},
     paused_at {timestamp},
-    reason text,
+    reason {text},
     duty double precision,
     rate double precision,
-    waits_for text,
+    waits_for {text},
     PRIMARY KEY (stream, version)
 )
 """,
@@ -133,7 +133,8 @@ async def table_format(dialect: Dialect, session: Session, home: str) -> int:
     """
     if not await dialect.has_table(session, home, "pilotage_meta"):
         return 0
-    found = int((await session.query(f"SELECT max(format) FROM {home}pilotage_meta"))[0][0])
+    # Empty where its making broke off, in a database that cannot roll that back.
+    found = int((await session.query(f"SELECT max(format) FROM {home}pilotage_meta"))[0][0] or 0)
     if found > FORMAT:
         raise DatabaseError(
             f"pilotage's tables have format {found}, and this version knows {FORMAT}",
@@ -155,6 +156,14 @@ async def create_tables(dialect: Dialect, session: Session, home: str, present: 
 
 
 async def _script(dialect: Dialect, session: Session, home: str, script: str) -> None:
-    text = script.format(home=home, timestamp=dialect.timestamp, json=dialect.json, now=dialect.now)
+    text = script.format(
+        home=home,
+        timestamp=dialect.timestamp,
+        json=dialect.json,
+        text=dialect.text,
+        short=dialect.short,
+        release=dialect.quote("release"),
+        now=dialect.now,
+    )
     for statement in text.split(";\n"):
         await session.execute(statement)

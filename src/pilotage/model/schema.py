@@ -100,7 +100,7 @@ class Session:
 class SchemaView:
     """What the application's database says of itself.
 
-    ``sessions`` is None where the database has no such evidence (SQLite, no permission).
+    ``sessions`` is None where the database has no such evidence (SQLite, MySQL without its performance schema, no permission).
     ``fresh``: the database was empty when pilotage first saw it, and no instance was ever
     registered: expand and contract halves then run together, in file order. ``loose``: see `Applied`.
     ``known`` false: a framework's own command migrates it, and nothing says what it has applied.

@@ -33,7 +33,7 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The parts of one service. ``dialect`` is the database's (``postgresql``, ``sqlite``) or None.
+    """The parts of one service. ``dialect`` is the database's (``postgresql``, ``mysql``, ``sqlite``) or None.
 
     ``notes``: what a person should know of the wiring itself. ``target`` is ``world.target`` with what
     is this target's own (logs).

@@ -11,10 +11,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.mariadb import MariaDB, mariadb
 from tests.servers import VERSIONS, Postgres, server
 
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
 from pilotage.secret import Secret
+
+# So that the tests' own statements are the same on every database.
+_STANDARD = "ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,STRICT_TRANS_TABLES"
 
 PATIENT = RunnerSettings(lock_timeout=0.1, timeout=20.0, lock_wait=10.0)
 
@@ -27,6 +31,7 @@ class Kit:
     url: str
     postgres: Postgres | None = None
     path: Path | None = None
+    mariadb: MariaDB | None = None
 
     def schema(self, **changes: Any) -> SqlSchema:
         """A runner on it."""
@@ -37,6 +42,10 @@ class Kit:
         """Run statements as somebody else; the rows of the last."""
         if self.postgres is not None:
             return self.postgres.execute(*statements, database=self.url.rpartition("/")[2])
+        if self.mariadb is not None:
+            return self.mariadb.execute(
+                *statements, database=self.url.rpartition("/")[2], sql_mode=_STANDARD
+            )
         rows: list[tuple[Any, ...]] = []
         assert self.path is not None
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
@@ -52,13 +61,19 @@ class Kit:
                 session.execute(f"LOCK TABLE {table}")  # type: ignore[arg-type]
                 yield session.rollback
             return
+        if self.mariadb is not None:
+            database = self.url.rpartition("/")[2]
+            with closing(self.mariadb.connect(database, autocommit=False)) as session:
+                session.query(f"SELECT * FROM {table} FOR UPDATE")
+                yield session.rollback
+            return
         assert self.path is not None
         with closing(sqlite3.connect(self.path, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
             yield writer.rollback
 
 
-@pytest.fixture(params=[*(f"postgresql-{major}" for major in VERSIONS), "sqlite"])
+@pytest.fixture(params=[*(f"postgresql-{major}" for major in VERSIONS), "mariadb", "sqlite"])
 def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
     """A new database, empty."""
     name, _, major = request.param.partition("-")
@@ -66,6 +81,11 @@ def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
         path = tmp_path / "shop.db"
         path.touch()
         yield Kit("sqlite", f"sqlite:///{path}", path=path)
+        return
+    if name == "mariadb":
+        running = mariadb()
+        with running.database() as database:
+            yield Kit("mysql", running.url(database), mariadb=running)
         return
     postgres = server(int(major))
     with postgres.database() as database:

@@ -20,16 +20,16 @@ SMALL = RunnerSettings(
     lock_timeout=0.1, timeout=20.0, backfill=BackfillSettings(batch_rows=100, duty=1.0)
 )
 NUMBERS = (
-    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
-    " INSERT INTO t {} SELECT {} FROM n"
+    "INSERT INTO t {1} WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+    " WHERE i < {0}) SELECT {2} FROM n"
 )
 
 # table definition, columns of INSERT, values of row i
 TABLES = {
     "integer": ("id integer PRIMARY KEY", "(id)", "i"),
     "negative": ("id integer PRIMARY KEY", "(id)", "i - 600"),
-    "text": ("id text PRIMARY KEY", "(id)", "'O''Br\\ien ' || i"),
-    "composite": ("a text, b integer, PRIMARY KEY (b, a)", "(a, b)", "'x' || i, i / 7"),
+    "text": ("id varchar(99) PRIMARY KEY", "(id)", "'O''Br\\ien ' || i"),
+    "composite": ("a varchar(99), b integer, PRIMARY KEY (b, a)", "(a, b)", "'x' || i, i / 7"),
     "unique": ("a integer NOT NULL UNIQUE, n integer UNIQUE", "(a)", "i"),
     "no key": ("a integer", "(a)", "i / 3"),
     "quoted": ('"Group Id" integer PRIMARY KEY', '("Group Id")', "i"),
@@ -56,6 +56,8 @@ async def fill(schema: SqlSchema, file: Any, *, final: bool = False) -> list[Eve
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_row_is_changed_once_whatever_the_key(kit: Kit, table: str) -> None:
+    if table == "no key" and kit.dialect == "mysql":
+        return  # it has no row addresses: see test_a_table_without_a_key
     columns, names, values = TABLES[table]
     kit.execute(f"CREATE TABLE t ({columns})", NUMBERS.format(1234, names, values))
     file = backfilled("UPDATE t SET done = coalesce(done, 0) + 1 WHERE done IS NULL")
@@ -81,7 +83,26 @@ def test_every_row_is_changed_once_whatever_the_key(kit: Kit, table: str) -> Non
     assert fractions[-1] == 1.0
 
 
+def test_a_table_without_a_key(kit: Kit) -> None:
+    """Where rows have no address of their own either, it is refused before anything is changed."""
+    kit.execute("CREATE TABLE t (n integer UNIQUE, m integer)")
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            if kit.dialect == "mysql":
+                with pytest.raises(HalfFailed, match="has no key to walk by"):
+                    await fill(schema, file)
+            else:
+                await fill(schema, file)
+
+    asyncio.run(story())
+
+
 def test_a_key_with_nulls_is_not_walked_by(kit: Kit) -> None:
+    if kit.dialect == "mysql":
+        return  # see test_a_table_without_a_key
     kit.execute(
         "CREATE TABLE t (n integer UNIQUE, m integer)",
         NUMBERS.format(500, "(n)", "CASE WHEN i % 2 = 0 THEN i END"),
@@ -104,11 +125,13 @@ def test_an_alias_a_join_and_a_delete(kit: Kit) -> None:
         "CREATE TABLE names (id integer PRIMARY KEY, name text)",
         "INSERT INTO names SELECT id, 'n' || id FROM t",
     )
+    joined = "UPDATE t AS x SET name = n.name FROM names AS n\nWHERE n.id = x.id AND"
+    if kit.dialect == "mysql":
+        joined = "UPDATE t AS x JOIN names AS n ON n.id = x.id SET x.name = n.name WHERE"
     file = migration(
         "1",
         expand="ALTER TABLE t ADD COLUMN name text",
-        backfill="UPDATE t AS x SET name = n.name FROM names AS n\n"
-        "WHERE n.id = x.id AND (x.name IS NULL OR x.name <> n.name);\n"
+        backfill=joined + " (x.name IS NULL OR x.name <> n.name);\n"
         "DELETE FROM names WHERE id % 2 = 0",
     )
 

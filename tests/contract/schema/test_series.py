@@ -97,10 +97,15 @@ def test_the_first_that_fails_ends_it(kit: Kit, fresh: bool) -> None:
     assert "6/expand" in error.what
     assert "nowhere" in error.what
     assert error.where == "db/migrations/6_wrong.sql:2"
-    assert error.state == "nothing of 6/expand is applied"
+    commits = kit.dialect == "mysql"
+    assert error.state == (
+        "the first 1 of 2 statements of 6/expand are applied"
+        if commits
+        else "nothing of 6/expand is applied"
+    )
     assert view.applied.expanded == {"1", "2", "3", "4", "5"}
-    assert len(view.rows) == 5
-    for number in (6, 7, 8):
+    assert len(view.rows) == 5 + commits
+    for number in (7, 8) if commits else (6, 7, 8):
         with pytest.raises(Exception, match=f"t{number}"):
             kit.execute(f"SELECT 1 FROM t{number}")
     halves = [event.half for event in events if isinstance(event, HalfFinished)]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mariadb import MariaDB, mariadb
 from tests.servers import Postgres, free_port, server
 
 APP = """\
@@ -132,6 +133,7 @@ class App:
     mark: str = "plain"
     environment: dict[str, str] = field(default_factory=dict)
     running: list[subprocess.Popen[str]] = field(default_factory=list)
+    mariadb: MariaDB | None = None
 
     # -- the repository ------------------------------------------------------------------------
 
@@ -252,6 +254,8 @@ class App:
         """Run statements as somebody else; the rows of the last."""
         if self.postgres is not None:
             return self.postgres.execute(*statements, database=self.url.rpartition("/")[2])
+        if self.mariadb is not None:
+            return self.mariadb.execute(*statements, database=self.url.rpartition("/")[2])
         rows: list[tuple[Any, ...]] = []
         path = self.url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
@@ -265,6 +269,11 @@ class App:
             rows = self.execute(
                 "SELECT table_name, column_name FROM information_schema.columns"
                 " WHERE table_schema = 'public'"
+            )
+        elif self.mariadb is not None:
+            rows = self.execute(
+                "SELECT table_name, column_name FROM information_schema.columns"
+                " WHERE table_schema = DATABASE()"
             )
         else:
             rows = self.execute(
@@ -343,14 +352,17 @@ def app(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[App]:
     kind = getattr(request, "param", "sqlite")
     root = tmp_path / "tiny"
     root.mkdir()
-    postgres = None
+    postgres = maria = None
+    name = f"tiny_{os.getpid()}_{time.monotonic_ns()}"
     if kind == "sqlite":
         url = f"sqlite:///{tmp_path}/tiny.db"
+    elif kind == "mariadb":
+        maria = mariadb()
+        url = maria.url(name)
     else:
         postgres = server(int(kind.partition("-")[2]))
-        name = f"tiny_{os.getpid()}_{time.monotonic_ns()}"
         url = postgres.url(name)
-    made = App(root, url, free_port(), postgres)
+    made = App(root, url, free_port(), postgres, mariadb=maria)
     made.git("init", "-q", "-b", "main")
     made.write(".gitignore", ".pilotage/\n")
     made.configure()
@@ -360,6 +372,9 @@ def app(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[App]:
         yield made
     finally:
         made.close()
+        if maria is not None:
+            maria.end_sessions(name)
+            maria.execute(f"DROP DATABASE IF EXISTS {name}")
         if postgres is not None:
             postgres.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -61,7 +61,11 @@ class _Placing:
         self.statement, self.change = self._place(finding)
         self.changes = [change for s, change in self.pairs if s is self.statement]
         self.gone = (0, 0)
-        self.rewrite = read_parts(finding.rewrite, self.grammar.tokens(finding.rewrite))
+        self.rewrite = read_parts(
+            finding.rewrite,
+            self.grammar.tokens(finding.rewrite),
+            self.grammar.inner(finding.rewrite),
+        )
         # One change, or a list of things that all go: a statement that is not taken apart.
         self.alone = len(self.changes) == 1 or self._moving(self.changes)
 
@@ -105,7 +109,11 @@ class _Placing:
     def _moves(self, finding: Finding) -> bool:
         """Whether the rewrite is the statement itself, in the contract half."""
         statement, change = self._place(finding)
-        sections = read_parts(finding.rewrite, self.grammar.tokens(finding.rewrite))
+        sections = read_parts(
+            finding.rewrite,
+            self.grammar.tokens(finding.rewrite),
+            self.grammar.inner(finding.rewrite),
+        )
         if finding.half != "expand" or [*sections] != ["contract"]:
             return False
         (wanted, *more) = self.grammar.split(sections["contract"].text)

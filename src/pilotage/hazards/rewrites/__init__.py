@@ -145,7 +145,7 @@ class Rewriter:
         return ""
 
 
-_MODULES = {"postgresql": "postgresql", "sqlite": "sqlite"}
+_MODULES = {"postgresql": "postgresql", "mysql": "mysql", "sqlite": "sqlite"}
 
 
 @cache

@@ -76,7 +76,10 @@ def parts(type: str) -> tuple[str, tuple[int, ...]]:
     inside, _, after = rest.partition(")")
     name = " ".join(f"{name} {after}".split())
     name = _SYNONYMS.get(name, name)
-    numbers = tuple(int(part) for part in inside.split(",")) if opened else ()
+    given = [part.strip() for part in inside.split(",")] if opened else []
+    if not all(part.isdecimal() for part in given):  # MySQL's enum('a', 'b')
+        return f"{name}({inside})", ()
+    numbers = tuple(int(part) for part in given)
     if name == "numeric" and len(numbers) == 1:
         numbers = (*numbers, 0)
     return name, numbers

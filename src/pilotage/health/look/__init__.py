@@ -7,12 +7,13 @@ that answers for itself once a second asks everything in one statement, from wha
 from __future__ import annotations
 
 from pilotage.health.look.base import Look, Looked, LookError
+from pilotage.health.look.mysql import MysqlLook
 from pilotage.health.look.postgresql import PostgresLook
 from pilotage.health.look.sqlite import SqliteLook
 from pilotage.health.settings import Settings
 from pilotage.migrate.dialects import dialect_name
 
-__all__ = ["Look", "LookError", "Looked", "PostgresLook", "SqliteLook", "look"]
+__all__ = ["Look", "LookError", "Looked", "MysqlLook", "PostgresLook", "SqliteLook", "look"]
 
 
 def look(settings: Settings, *, witness: str) -> Look:
@@ -23,6 +24,10 @@ def look(settings: Settings, *, witness: str) -> Look:
     DatabaseUnavailable
         The URL cannot be read.
     """
-    if dialect_name(settings.database) == "postgresql":
-        return PostgresLook(settings, witness=witness)
-    return SqliteLook(settings)
+    match dialect_name(settings.database):
+        case "postgresql":
+            return PostgresLook(settings, witness=witness)
+        case "mysql":
+            return MysqlLook(settings, witness=witness)
+        case _:
+            return SqliteLook(settings)

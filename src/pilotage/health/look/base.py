@@ -24,8 +24,8 @@ CONNECT_SECONDS = 5
 QUERY = """
 WITH known AS (
     SELECT coalesce(
-        CAST({stream} AS text),
-        (SELECT min(stream) FROM pilotage_instances WHERE instance = CAST({instance} AS text)),
+        CAST({stream} AS {text}),
+        (SELECT min(stream) FROM pilotage_instances WHERE instance = CAST({instance} AS {text})),
         CASE WHEN (SELECT count(*) FROM pilotage_streams) = 1
              THEN (SELECT min(stream) FROM pilotage_streams) END
     ) AS stream
@@ -41,10 +41,10 @@ FROM pilotage_intents i JOIN known k ON i.stream = k.stream
 UNION ALL
 SELECT 'ships', f.ships, '', f.ships IS NOT NULL, f.ships IS NOT NULL, ''
 FROM (
-    SELECT CAST(p.ships AS text) AS ships
+    SELECT CAST(p.ships AS {text}) AS ships
     FROM pilotage_instances p JOIN known k ON p.stream = k.stream
     WHERE p.ships IS NOT NULL
-      AND (p.instance = CAST({instance} AS text) OR p.release = CAST({release} AS text))
+      AND (p.instance = CAST({instance} AS {text}) OR p.release = CAST({release} AS {text}))
     LIMIT 1
 ) f
 """

@@ -42,7 +42,7 @@ class PostgresLook:
         )
         self._settings = settings
         self._query = QUERY.format(
-            stream="%(stream)s", instance="%(instance)s", release="%(release)s"
+            stream="%(stream)s", instance="%(instance)s", release="%(release)s", text="text"
         )
         self._connection: psycopg.Connection[Any] | None = None
 

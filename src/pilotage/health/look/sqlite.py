@@ -28,7 +28,9 @@ class SqliteLook:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._query = QUERY.format(stream=":stream", instance=":instance", release=":release")
+        self._query = QUERY.format(
+            stream=":stream", instance=":instance", release=":release", text="text"
+        )
         self._connection: sqlite3.Connection | None = None
 
     def ask(self) -> Looked:

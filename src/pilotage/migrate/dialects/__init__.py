@@ -10,7 +10,7 @@ __all__ = ["Dialect", "dialect", "dialect_name"]
 
 
 def dialect_name(url: Secret) -> str:
-    """``postgresql`` or ``sqlite``, by the URL's scheme.
+    """``postgresql``, ``mysql`` (MariaDB, too) or ``sqlite``, by the URL's scheme.
 
     Raises
     ------
@@ -21,6 +21,8 @@ def dialect_name(url: Secret) -> str:
     match scheme:
         case "postgres" | "postgresql":
             return "postgresql"
+        case "mysql" | "mariadb" | "mysql2" | "trilogy":
+            return "mysql"
         case "sqlite" | "sqlite3":
             return "sqlite"
         case _:
@@ -28,16 +30,21 @@ def dialect_name(url: Secret) -> str:
                 f"the database URL begins with {scheme!r}"
                 if scheme.isalnum() and len(scheme) < 20  # else it may be a secret itself
                 else "the database URL does not begin with a scheme",
-                next="use postgresql://… or sqlite:///path/to/file.db",
+                next="use postgresql://…, mysql://…, mariadb://… or sqlite:///path/to/file.db",
             )
 
 
 def dialect(url: Secret, migration_url: Secret | None = None) -> Dialect:
     """The dialect of a database; its driver is imported only now."""
-    if dialect_name(migration_url or url) == "postgresql":
-        from pilotage.migrate.dialects.postgresql import PostgreSQL
+    match dialect_name(migration_url or url):
+        case "postgresql":
+            from pilotage.migrate.dialects.postgresql import PostgreSQL
 
-        return PostgreSQL(url, migration_url)
+            return PostgreSQL(url, migration_url)
+        case "mysql":
+            from pilotage.migrate.dialects.mysql import MySQL
+
+            return MySQL(url, migration_url)
     from pilotage.migrate.dialects.sqlite import SQLite
 
     return SQLite(migration_url or url)

@@ -11,7 +11,7 @@ author's statement carries none and reaches the server exactly as it was written
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -218,8 +218,13 @@ class Dialect(ABC):
     name: str
     timestamp: str
     json: str
+    text: str = "text"
+    short: str = "text"  # a text that can be a key
     now: str
     names_blockers: bool
+
+    transactional_ddl: bool = True
+    """Whether what defines or drops something can be rolled back."""
 
     # -- connections ---------------------------------------------------------------------------
 
@@ -259,6 +264,39 @@ class Dialect(ABC):
     @abstractmethod
     def epoch(self, column: str) -> str:
         """An expression: the column's time as Unix seconds."""
+
+    def quote(self, name: str) -> str:
+        """A name as SQL, quoted where it must be."""
+        from pilotage.migrate.sql import grammar
+
+        return grammar(self.name).quote(name)
+
+    def upsert(
+        self,
+        table: str,
+        values: Mapping[str, str],
+        *,
+        key: Sequence[str],
+        keep: Sequence[str] = (),
+        replace: bool = True,
+    ) -> str:
+        """INSERT of a row (column → its value's SQL) in place of the one with the same ``key``.
+
+        ``keep``: columns that stay as they are there, unless they are NULL. Not ``replace``: the row
+        that is there stays, and no row is changed.
+        """
+        names = ", ".join(self.quote(column) for column in values)
+        insert = f"INSERT INTO {table} AS old ({names}) VALUES ({', '.join(values.values())})"  # noqa: S608
+        if not replace:
+            return f"{insert} ON CONFLICT DO NOTHING"
+        new = []
+        for column in values:
+            name = self.quote(column)
+            if column in keep:
+                new.append(f"{name} = coalesce(old.{name}, excluded.{name})")
+            elif column not in key:
+                new.append(f"{name} = excluded.{name}")
+        return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(new)}"
 
     @abstractmethod
     async def home(self, session: Session) -> str:
@@ -334,6 +372,10 @@ class Dialect(ABC):
         """`bounded`, for statements that change the schema."""
         async with self.bounded(session, lock=lock, total=total):
             yield
+
+    async def to_run(self, session: Session, statement: str) -> str:
+        """An author's statement as it is run now; see `Grammar.guarded`."""
+        return statement
 
     # -- many statements in one round trip -----------------------------------------------------------
 

@@ -6,11 +6,13 @@ The runner itself speaks to a session (`Dialect.limit`, `Session.transaction`); 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """``begin``; and lines with ``{lock}`` and ``{total}`` in milliseconds, in and out of a transaction."""
+    """``begin``; and lines with ``{lock}`` and ``{total}`` in milliseconds, or ``{lock_s}`` and ``{total_s}``
+    in whole seconds, in and out of a transaction."""
 
     begin: str
     inside: tuple[str, ...]
@@ -18,7 +20,12 @@ class Spelling:
 
     def limits(self, *, lock: float | None, total: float | None, local: bool) -> list[str]:
         """The statements that bound what follows. Seconds; None: no bound."""
-        values = {"lock": round((lock or 0) * 1000), "total": round((total or 0) * 1000)}
+        values = {
+            "lock": round((lock or 0) * 1000),
+            "total": round((total or 0) * 1000),
+            "lock_s": ceil(lock or 31_536_000),
+            "total_s": ceil(total or 0),
+        }
         return [line.format(**values) for line in (self.inside if local else self.outside)]
 
 
@@ -34,7 +41,14 @@ _SQLITE = Spelling(
     outside=("PRAGMA busy_timeout = {lock};",),
 )
 
+# The runner ends what lasts longer than `total`, from a second session: only MariaDB has a limit of its own.
+_MYSQL = Spelling(
+    begin="START TRANSACTION;",
+    inside=(),
+    outside=("SET SESSION lock_wait_timeout = {lock_s}, innodb_lock_wait_timeout = {lock_s};",),
+)
+
 
 def spelling(dialect: str) -> Spelling:
     """The spelling of a dialect, by its name."""
-    return {"postgresql": _POSTGRESQL, "sqlite": _SQLITE}[dialect]
+    return {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "sqlite": _SQLITE}[dialect]

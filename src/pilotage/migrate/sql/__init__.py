@@ -1,7 +1,7 @@
 """Reading migration SQL: statements, batches, and what a half makes or removes. Pure.
 
 Called by the loader (to check a file), the runner (to execute it, always in the author's own text) and
-the hazard linter. ``dialect`` is ``postgresql`` or ``sqlite`` everywhere.
+the hazard linter. ``dialect`` is ``postgresql``, ``mysql`` or ``sqlite`` everywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = [
     "Token",
     "batched",
     "changes",
+    "commits",
     "creates_index_concurrently",
     "effects",
     "grammar",
@@ -66,6 +67,11 @@ def needs_no_transaction(statement: str, dialect: str) -> str:
 def transaction_control(statement: str, dialect: str) -> str:
     """``BEGIN``, ``COMMIT``, ``ROLLBACK``, … when the statement is one, or ``""``."""
     return grammar(dialect).transaction_control(statement)
+
+
+def commits(statement: str, dialect: str) -> str:
+    """The command in the statement that commits by itself whatever transaction is open, or ``""``."""
+    return grammar(dialect).commits(statement)
 
 
 def is_plain(statement: str, dialect: str) -> bool:

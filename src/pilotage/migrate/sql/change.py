@@ -1,8 +1,9 @@
 """What a statement does to a schema, in words that every dialect shares.
 
 A dialect module reads its own tree or tokens into these; the hazard rules, the known catalogue and the
-effects of a half are written against them alone. Names are canonical: as PostgreSQL folds them, and in
-lower case for SQLite, which ignores case.
+effects of a half are written against them alone. Names are canonical: as PostgreSQL folds them, in lower
+case for SQLite, which ignores case, and for MySQL as they are written, but columns, indexes and
+constraints in lower case, for of these it ignores it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Column:
 
     ``generated``: its value comes from the database without a DEFAULT; ``source`` says how: ``identity``,
     ``serial``, ``stored`` or ``virtual``. ``calls`` are the functions that its default calls.
+    MySQL's own: ``position`` is ``first`` or ``after NAME``, ``charset`` and ``collation`` are those that
+    are written, and ``marks`` the words that say more of it, such as ``AUTO_INCREMENT``.
     """
 
     name: str
@@ -43,6 +46,10 @@ class Column:
     generated: bool = False
     source: str = ""
     calls: tuple[str, ...] = ()
+    position: str = ""
+    charset: str = ""
+    collation: str = ""
+    marks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +75,17 @@ class Constraint:
 class Change:
     """One thing that a statement does. ``sql`` is a statement that does it alone, without ``;``.
 
-    ``offset`` is where it begins, in characters of the statement's own text.
+    ``offset`` is where it begins, in characters of the statement's own text. ``algorithm`` and ``lock``
+    are what a MySQL statement says of how it is to be done (``INSTANT``, ``NONE``; upper case), ``""``
+    where it says nothing. ``restated``: a part of a definition that is written anew as a whole (MySQL's
+    MODIFY), which may have been just so before.
     """
 
     sql: str = ""
     offset: int = 0
+    algorithm: str = ""
+    lock: str = ""
+    restated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +133,14 @@ class RenameColumn(Change):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlterType(Change):
-    """A column changes its type; ``using``: with an expression of its own."""
+    """A column changes its type; ``using``: with an expression of its own. ``definition``: all of the
+    column, where it is written anew as a whole (MySQL's MODIFY)."""
 
     table: Name
     column: str
     type: str
     using: bool = False
+    definition: Column | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +310,16 @@ class Restrict(Change):
 
     what: str
     table: Name | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOption(Change):
+    """Something of a whole table (MySQL): ``kind`` is convert, charset, engine, partition, index
+    visibility, force, … and ``detail`` what is written after it."""
+
+    table: Name
+    kind: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -254,6 +254,7 @@ _READERS: dict[type[c.Change], Callable[[Any], Iterable[Effect]]] = {
     c.ChangeRows: lambda d: [_opaque(f"{d.verb} on {d.table}")],
     c.Detach: lambda d: [_opaque(f"{d.child} leaving {d.table}")],
     c.Restrict: lambda d: [_opaque(d.what)],
+    c.TableOption: lambda d: [_opaque(f"{d.kind} {d.detail} of {d.table}")],
     c.Opaque: lambda d: [_opaque(d.what)],
     **dict.fromkeys(
         (

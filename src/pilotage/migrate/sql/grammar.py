@@ -26,6 +26,11 @@ class Grammar(Protocol):
         """All tokens in order, comments included; raises `SqlError` where the text breaks off."""
         ...
 
+    def inner(self, text: str) -> frozenset[int]:
+        """The places in `tokens` that lie inside the body of a statement (a trigger's, a routine's),
+        where a ``;`` ends nothing and a comment is no marker."""
+        ...
+
     def split(self, text: str) -> tuple[Statement, ...]:
         """The statements; raises `SqlError` for text that is not SQL."""
         ...
@@ -36,6 +41,10 @@ class Grammar(Protocol):
 
     def no_transaction(self, statement: str) -> str:
         """The command in it that cannot run in a transaction block, or ``""``."""
+        ...
+
+    def commits(self, statement: str) -> str:
+        """The command in it that commits by itself whatever transaction is open, or ``""``."""
         ...
 
     def transaction_control(self, statement: str) -> str:
@@ -54,13 +63,25 @@ class Grammar(Protocol):
         """A name as SQL, quoted where it must be."""
         ...
 
+    def guarded(self, statement: str) -> str:
+        """The statement as it is run on a table with rows: the author's text, and where the database
+        would else block writers without a word, a clause behind it that lets it refuse instead."""
+        ...
 
-_MODULES = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite"}
+
+_MODULES = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "sqlite": "sqlite",
+}
 
 
 @cache
 def grammar(dialect: str) -> Grammar:
-    """The grammar of ``postgresql`` (also ``postgres``) or ``sqlite``; imported when first asked for.
+    """The grammar of ``postgresql`` (also ``postgres``), ``mysql`` (also ``mariadb``) or ``sqlite``;
+    imported when first asked for.
 
     Raises
     ------

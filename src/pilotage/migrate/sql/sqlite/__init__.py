@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pilotage.migrate.sql.bodies import inside
 from pilotage.migrate.sql.change import Change
 from pilotage.migrate.sql.sqlite import changes, scanner
 from pilotage.migrate.sql.statement import Statement
@@ -17,6 +18,10 @@ class SQLite:
         """All tokens, as SQLite's tokenizer reads them."""
         return list(scanner.scan(text))
 
+    def inner(self, text: str) -> frozenset[int]:
+        """The tokens inside a trigger's body, or a BEGIN ATOMIC."""
+        return inside(scanner.scan(text))
+
     def split(self, text: str) -> tuple[Statement, ...]:
         """The statements, by `sqlite3.complete_statement`."""
         return scanner.split(text)
@@ -28,6 +33,10 @@ class SQLite:
     def no_transaction(self, statement: str) -> str:
         """The command that SQLite rejects, or ignores, inside a transaction, or ``""``."""
         return scanner.no_transaction(statement)
+
+    def commits(self, statement: str) -> str:
+        """Nothing commits by itself but what a procedure or a DO block does."""
+        return ""
 
     def transaction_control(self, statement: str) -> str:
         """The transaction command that the statement is, or ``""``."""
@@ -44,6 +53,10 @@ class SQLite:
     def quote(self, name: str) -> str:
         """A name as SQL, quoted where it must be."""
         return scanner.quote(name)
+
+    def guarded(self, statement: str) -> str:
+        """As it is: no clause of its own would make it refuse to block."""
+        return statement
 
 
 GRAMMAR = SQLite()

@@ -1,0 +1,471 @@
+"""What is MariaDB's own: definitions that commit, metadata locks, locks by name, users, files of the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tests.mariadb import MariaDB, mariadb
+from tests.migrations import migration, section
+from tests.runners import closed, finish, start, told
+
+from pilotage.errors import (
+    AmbiguousOutcome,
+    DatabaseError,
+    DatabaseUnavailable,
+    HalfFailed,
+    LockUnavailable,
+)
+from pilotage.events import Event, HalfRetried, HalfStatement, Note, ignore
+from pilotage.hazards.examples import SCHEMA
+from pilotage.hazards.rewrites import rewriter
+from pilotage.migrate.loader import parse_migration
+from pilotage.migrate.runner import RunnerSettings, SqlSchema
+from pilotage.migrate.sql import changes
+from pilotage.model import Half, expand
+from pilotage.secret import Secret
+
+pytestmark = pytest.mark.integration
+
+PATIENT = RunnerSettings(lock_timeout=0.2, timeout=30.0, lock_wait=20.0)
+
+
+@pytest.fixture
+def server() -> MariaDB:
+    return mariadb()
+
+
+@pytest.fixture
+def database(server: MariaDB) -> Iterator[str]:
+    with server.database() as name:
+        yield name
+
+
+def schema(url: str, **more: Any) -> SqlSchema:
+    options: dict[str, Any] = {"stream": "shop", "service": "shop", "settings": PATIENT}
+    return SqlSchema(url=Secret(url), **(options | more))
+
+
+async def run(target: SqlSchema, file: Any, half: Half = Half.EXPAND) -> list[Event]:
+    events: list[Event] = []
+    await target.apply(file, half, release="r", token=1, emit=events.append)
+    return events
+
+
+def columns(server: MariaDB, database: str, table: str) -> set[str]:
+    rows = server.execute(f"SHOW COLUMNS FROM {table}", database=database)
+    return {row[0] for row in rows}
+
+
+# -- a run that is killed ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", range(5))
+def test_a_half_that_was_killed_goes_on_where_it_was(
+    server: MariaDB, database: str, after: int
+) -> None:
+    story = """
+        import os, signal
+        await schema.prepare()
+        file = migration("1", expand='''
+            CREATE TABLE a (id int PRIMARY KEY);
+            INSERT INTO a VALUES (1);
+            ALTER TABLE a ADD COLUMN b int;
+            INSERT INTO a (id) VALUES (2);
+            CREATE INDEX a_b ON a (b)''')
+        seen = [0]
+        def emit(event):
+            told(event)
+            if event.to_json()["event"] == "HalfStatement":
+                seen[0] += 1
+                if seen[0] > AFTER:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        await schema.apply(file, Half.EXPAND, release="r", token=1, emit=emit)
+    """
+    url = server.url(database)
+    with closed(start(url, story.replace("AFTER", str(after)))) as process:
+        list(told(process))
+        assert process.wait(60) == -9
+    with closed(start(url, story.replace("AFTER", "99"))) as process:
+        said = finish(process)
+    numbers = [event["number"] for event in said if event["event"] == "HalfStatement"]
+    assert numbers == list(range(after + 2, 6))
+    assert server.execute("SELECT id FROM a ORDER BY id", database=database) == [(1,), (2,)]
+    assert columns(server, database, "a") == {"id", "b"}
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_a_definition_in_doubt_is_looked_for(
+    server: MariaDB, database: str, happened: bool
+) -> None:
+    file = migration("1", expand="CREATE TABLE a (id int);\nALTER TABLE a ADD COLUMN b int")
+
+    async def story() -> list[Event]:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            await run(target, file)
+            server.execute(
+                "UPDATE pilotage_migrations SET statements_done = 1, in_statement = 1,"
+                f" finished_at = NULL, done_digest = '{_digest(file)}'",
+                *([] if happened else ["ALTER TABLE a DROP COLUMN b"]),
+                database=database,
+            )
+            return await run(target, file)
+
+    notes = [event.text for event in asyncio.run(story()) if isinstance(event, Note)]
+    assert any("was done before the crash" in note for note in notes) is happened
+    assert columns(server, database, "a") == {"id", "b"}
+
+
+def _digest(file: Any) -> str:
+    from pilotage.migrate.work import digest, steps_of
+
+    return digest(steps_of(file.expand, file, "mysql")[:1])
+
+
+def test_a_procedure_in_doubt_is_asked_about(server: MariaDB, database: str) -> None:
+    server.execute("CREATE PROCEDURE p() SELECT 1", database=database)
+    file = migration("1", expand="CREATE TABLE a (id int);\nCALL p()")
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            await run(target, file)
+            server.execute(
+                "UPDATE pilotage_migrations SET statements_done = 1, in_statement = 1,"
+                f" finished_at = NULL, done_digest = '{_digest(file)}'",
+                database=database,
+            )
+            with pytest.raises(AmbiguousOutcome, match="statement 2 of 2"):
+                await run(target, file)
+
+    asyncio.run(story())
+
+
+def test_rows_alone_are_one_transaction(server: MariaDB, database: str) -> None:
+    server.execute("CREATE TABLE a (id int PRIMARY KEY)", database=database)
+    file = migration("1", expand="INSERT INTO a VALUES (1);\nINSERT INTO a VALUES (1)")
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            with pytest.raises(HalfFailed, match="Duplicate") as caught:
+                await run(target, file)
+            assert caught.value.state == "nothing of 1/expand is applied"
+            assert (await target.view()).rows == ()
+
+    asyncio.run(story())
+    assert server.execute("SELECT * FROM a", database=database) == []
+
+
+# -- locks ------------------------------------------------------------------------------------------
+
+
+def test_who_is_in_the_way_of_a_metadata_lock_is_named(server: MariaDB, database: str) -> None:
+    server.execute("CREATE TABLE busy (id int PRIMARY KEY)", database=database)
+    file = migration("1", expand="ALTER TABLE busy ADD COLUMN a int")
+    impatient = RunnerSettings(lock_timeout=0.5, timeout=4.0)
+
+    async def story() -> LockUnavailable:
+        async with schema(server.url(database), settings=impatient) as target:
+            await target.prepare()
+            with pytest.raises(LockUnavailable) as caught:
+                await run(target, file)
+            return caught.value
+
+    with closing(server.connect(database, autocommit=False)) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT * FROM busy FOR UPDATE")
+        error = asyncio.run(story())
+        assert f"KILL {other.thread_id()};" in error.what
+    assert columns(server, database, "busy") == {"id"}
+
+
+def test_a_short_wait_for_a_metadata_lock_is_less_than_a_second(
+    server: MariaDB, database: str
+) -> None:
+    """The servers count such waits in whole seconds; every query on the table waits behind ours."""
+    server.execute("CREATE TABLE busy (id int PRIMARY KEY)", database=database)
+    file = migration("1", expand="ALTER TABLE busy ADD COLUMN a int")
+    events: list[Event] = []
+
+    async def story() -> None:
+        async with schema(
+            server.url(database), settings=RunnerSettings(lock_timeout=0.2)
+        ) as target:
+            await target.prepare()
+            with closing(server.connect(database, autocommit=False)) as other:
+                with other.cursor() as cursor:
+                    cursor.execute("SELECT * FROM busy FOR UPDATE")
+
+                def emit(event: Event) -> None:
+                    events.append(event)
+                    if isinstance(event, HalfRetried) and event.attempt >= 2:
+                        other.rollback()
+
+                await target.apply(file, Half.EXPAND, release="r", token=1, emit=emit)
+
+    asyncio.run(story())
+    assert all("200 ms" in e.why for e in events if isinstance(e, HalfRetried))
+    assert columns(server, database, "busy") == {"id", "a"}
+
+
+def test_a_silent_copy_is_refused_and_one_that_is_asked_for_runs(
+    server: MariaDB, database: str
+) -> None:
+    server.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, a int)",
+        "INSERT INTO t VALUES (1, 1)",
+        database=database,
+    )
+    silent = migration("1", expand="ALTER TABLE t MODIFY a bigint")
+    said = migration("1", expand="ALTER TABLE t MODIFY a bigint, ALGORITHM=COPY, LOCK=SHARED")
+    online = migration("2", expand="ALTER TABLE t ADD COLUMN b int;\nCREATE INDEX i ON t (b)")
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            with pytest.raises(HalfFailed, match="LOCK=NONE is not supported"):
+                await run(target, silent)
+            assert (await target.view()).rows == ()
+            await run(target, said)
+            await run(target, online)
+            server.execute("DELETE FROM t", database=database)
+            await run(target, migration("3", expand="ALTER TABLE t MODIFY a int"))  # it is empty
+
+    asyncio.run(story())
+
+
+def test_locks_of_two_databases_are_apart(server: MariaDB) -> None:
+    async def story(one: str, two: str) -> None:
+        async with schema(server.url(one)) as a, schema(server.url(two)) as b:
+            await a.prepare()
+            await b.prepare()
+            with server.database() as _:
+                await asyncio.gather(a.claim(token=1), b.claim(token=1))
+
+    with server.database() as one, server.database() as two:
+        asyncio.run(story(one, two))
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+FILE = """
+-- expand
+CREATE TABLE t (id int PRIMARY KEY, a int, b int);
+DELIMITER //
+CREATE TRIGGER t_insert BEFORE INSERT ON t FOR EACH ROW
+BEGIN
+    IF NEW.b IS NULL THEN SET NEW.b = NEW.a; END IF;
+END//
+DELIMITER ;
+CREATE PROCEDURE fill(n int)
+BEGIN
+    DECLARE i int DEFAULT 0;
+    WHILE i < n DO
+        INSERT INTO t (id, a) VALUES (i, i * 2);
+        SET i = i + 1;
+    END WHILE;
+END;
+CALL fill(3);
+-- contract
+DROP PROCEDURE fill;
+DROP TRIGGER t_insert;
+"""
+
+
+def test_bodies_with_and_without_a_delimiter_run(server: MariaDB, database: str) -> None:
+    file = parse_migration(FILE, path=Path("1_bodies.sql"), dialect="mysql")
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            events = await run(target, file)
+            assert len([e for e in events if isinstance(e, HalfStatement)]) == 4
+            text = await target.dump()
+            await run(target, file, Half.CONTRACT)
+            assert "fill" in text
+            assert "fill" not in await target.dump()
+
+    asyncio.run(story())
+    rows = server.execute("SELECT id, a, b FROM t ORDER BY id", database=database)
+    assert rows == [(0, 0, 0), (1, 2, 2), (2, 4, 4)]
+
+
+def test_sessions_are_strict_whatever_the_server_is(server: MariaDB, database: str) -> None:
+    file = migration(
+        "1", expand="CREATE TABLE t (a varchar(2));\nINSERT INTO t VALUES ('too long')"
+    )
+
+    async def story() -> None:
+        before = server.execute("SELECT @@GLOBAL.sql_mode")[0][0]
+        server.execute("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
+        try:
+            async with schema(server.url(database)) as target:
+                await target.prepare()
+                with pytest.raises(HalfFailed, match="too long"):
+                    await run(target, file)
+                await run(target, migration("2", expand='INSERT INTO t VALUES ("\\\\")'))
+        finally:
+            server.execute(f"SET GLOBAL sql_mode = '{before}'")
+
+    asyncio.run(story())
+    assert server.execute("SELECT a FROM t", database=database) == [("\\",)]
+
+
+def test_a_statement_that_is_stopped_stops_on_the_server(server: MariaDB, database: str) -> None:
+    file = migration("1", expand=section("SELECT sleep(300), 'stopped'", timeout=0.5))
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            with pytest.raises(HalfFailed, match="not done within its time limit"):
+                await run(target, file)
+            running = server.execute(
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%''stopped''%'"
+                " AND ID <> CONNECTION_ID()"
+            )
+            assert running == []
+            await target.claim(token=1)
+
+    asyncio.run(story())
+
+
+# -- the server -------------------------------------------------------------------------------------
+
+
+def test_the_database_is_made_where_it_is_missing(server: MariaDB) -> None:
+    name = f"test_{uuid4().hex[:12]}"
+
+    async def story() -> None:
+        async with schema(server.url(name)) as target:
+            assert not (await target.view()).exists
+            await target.prepare()
+            assert (await target.view()).fresh
+
+    try:
+        asyncio.run(story())
+        made = server.execute(
+            f"SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA"
+            f" WHERE SCHEMA_NAME = '{name}'"
+        )
+        assert made == [("utf8mb4",)]
+    finally:
+        server.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+def test_a_login_through_the_unix_socket(server: MariaDB, database: str) -> None:
+    url = f"mysql://admin:{server.password}@localhost/{database}?socket={server.socket}"
+
+    async def story() -> None:
+        async with schema(url) as target:
+            await target.prepare()
+            assert str(server.socket) in target.where
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("mysql://admin:wrong-s3cret@127.0.0.1:{port}/x", "refuses the login"),
+        ("mysql://admin:wrong-s3cret@127.0.0.1:1/x", "no MySQL server answers"),
+    ],
+)
+def test_why_a_login_failed(server: MariaDB, url: str, what: str) -> None:
+    async def story() -> None:
+        async with schema(url.format(port=server.port)) as target:
+            await target.prepare()
+
+    with pytest.raises(DatabaseUnavailable, match=what) as caught:
+        asyncio.run(story())
+    assert "wrong-s3cret" not in str(caught.value)
+
+
+def test_the_application_lacks_what_it_needs(server: MariaDB, database: str) -> None:
+    user = f"app_{uuid4().hex[:8]}"
+    server.execute(
+        f"CREATE USER {user}@'%' IDENTIFIED BY 'app'",
+        f"GRANT SHOW VIEW ON {database}.* TO {user}@'%'",
+    )
+    urls = {
+        "url": Secret(server.url(database, user=user, password="app")),
+        "migration_url": Secret(server.url(database)),
+    }
+
+    async def story() -> list[str]:
+        async with SqlSchema(**urls, stream="shop", service="shop", settings=PATIENT) as target:  # type: ignore[arg-type]
+            with pytest.raises(DatabaseError, match="may not use pilotage's tables"):
+                await target.prepare()
+            wanted = await target.grants()
+            server.execute(*wanted)
+            await target.prepare()
+            return wanted
+
+    try:
+        assert len(asyncio.run(story())) == 5
+    finally:
+        server.execute(f"DROP USER {user}@'%'")
+
+
+# -- what the linter prescribes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE orders RENAME COLUMN item TO product",
+        "ALTER TABLE orders MODIFY amount bigint",
+        "ALTER TABLE orders ADD COLUMN token char(36) DEFAULT (uuid())",
+        "ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers (id)",
+        "ALTER TABLE orders RENAME TO purchases",
+        "ALTER TABLE orders ADD COLUMN n int NOT NULL",
+    ],
+)
+def test_what_is_written_instead_runs_beside_writers(
+    server: MariaDB, database: str, statement: str
+) -> None:
+    server.execute(*SCHEMA["mysql"].rstrip(";\n").split(";\n"), database=database)
+    server.execute(
+        "INSERT INTO customers VALUES (1, 'c')",
+        "INSERT INTO orders (id, customer_id, item, amount) VALUES (1, 1, 'a', 1), (2, 1, 'b', 2)",
+        database=database,
+    )
+    change = changes(statement, "mysql")[0]
+    writer = rewriter("mysql")
+    match type(change).__name__:
+        case "RenameColumn":
+            text = writer.rename_column(change, "varchar(20)")  # type: ignore[arg-type]
+        case "AlterType":
+            text = writer.change_type(change, "int")  # type: ignore[arg-type]
+        case "AddColumn" if change.column.not_null:  # type: ignore[attr-defined]
+            text = writer.add_column_not_null(change)  # type: ignore[arg-type]
+        case "AddColumn":
+            text = writer.add_column_in_steps(change)  # type: ignore[arg-type]
+        case "AddConstraint":
+            text = writer.add_constraint(change)  # type: ignore[arg-type]
+        case _:
+            text = writer.rename_table(change, ())  # type: ignore[arg-type]
+    file = parse_migration(text, path=Path("1_safe.sql"), dialect="mysql")
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            await run(target, file)
+            server.execute(
+                "INSERT INTO orders (id, item, amount) VALUES (3, 'A', 3)", database=database
+            )
+            if file.backfill:
+                await target.backfill(file, final=False, token=1, emit=ignore)
+                await target.backfill(file, final=True, token=1, emit=ignore)
+            await target.verify(file)
+            if file.contract:
+                await run(target, file, Half.CONTRACT)
+            assert expand("1").version in (await target.view()).applied.expanded
+
+    asyncio.run(story())
