@@ -14,6 +14,7 @@ from pilotage.cli.pages.trace import page
 from pilotage.errors import DatabaseUnavailable, HalfFailed
 from pilotage.hazards import Class
 from pilotage.hazards.lint import FAILS
+from pilotage.migrate.sql.postgresql.roles import foreign_roles
 from pilotage.trace import Stops, Trace, TracedHalf, TracedStatement
 from pilotage.trace.report import Estimate, Lock, Relation, Scan, Until
 from pilotage.trace.words import heaviest, measured
@@ -121,6 +122,16 @@ def test_a_folder_that_no_server_can_be_made_in(tmp_path: Path) -> None:
         embedded.start(tmp_path / "is" / "not" / "there", "pilotage")
 
     assert "TMPDIR" in caught.value.next
+
+
+def test_roles_that_a_trace_must_make() -> None:
+    texts = (
+        "GRANT SELECT ON t TO app, PUBLIC, CURRENT_USER; CREATE ROLE mine",
+        "ALTER TABLE t OWNER TO mine; GRANT readers TO app",
+        "CREATE POLICY p ON t TO guests USING (true)",
+    )
+
+    assert foreign_roles(texts) == ("app", "guests", "readers")
 
 
 # -- what is refused -----------------------------------------------------------------------------

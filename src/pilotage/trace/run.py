@@ -13,6 +13,8 @@ from pilotage.errors import DatabaseError, HalfFailed, PilotageError
 from pilotage.migrate.dialects.postgresql import PostgreSQL
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.settings import RunnerSettings
+from pilotage.migrate.sql import SqlError
+from pilotage.migrate.sql.postgresql.roles import foreign_roles
 from pilotage.model import HalfRef
 from pilotage.secret import Secret
 from pilotage.trace import clone
@@ -68,7 +70,7 @@ async def trace(
     options = options or Options()
     told = _Told()
     error: PilotageError | None = None
-    async with _clone(options, told) as (tracer, known):
+    async with _clone(options, told, _roles(migrations)) as (tracer, known):
         try:
             await _measure(tracer, migrations, versions, known, told)
         except PilotageError as failed:
@@ -109,8 +111,21 @@ async def _bring(tracer: Tracer, migrations: list[Migration], applied: Container
         raise
 
 
+def _roles(migrations: Migrations) -> tuple[str, ...]:
+    """Those that the files name and do not make."""
+    sections = (
+        section for m in migrations for section in (m.expand, m.backfill, m.contract) if section
+    )
+    try:
+        return foreign_roles(section.text for section in sections)
+    except SqlError:
+        return ()  # running the file says what is wrong with it
+
+
 @asynccontextmanager
-async def _clone(options: Options, told: _Told) -> AsyncIterator[tuple[Tracer, Schema | None]]:
+async def _clone(
+    options: Options, told: _Told, roles: tuple[str, ...]
+) -> AsyncIterator[tuple[Tracer, Schema | None]]:
     """A tracer on a new database that has its schema, and its rows."""
     async with AsyncExitStack() as stack:
         source = Source(options.source, options.stream) if options.source else None
@@ -125,14 +140,14 @@ async def _clone(options: Options, told: _Told) -> AsyncIterator[tuple[Tracer, S
         schema = await source.schema() if source else None
         if options.dump and not source:
             schema = await asyncio.to_thread(dumped, options.dump)
+        if server.own:
+            await make_roles(PostgreSQL(url), {*roles, *(schema.roles if schema else ())})
         settings = RunnerSettings(timeout=_PATIENCE)
         if schema:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pilotage-trace-"))
             path = Path(folder) / "schema.sql"
             path.write_text(schema.text, encoding="utf-8")
             settings = RunnerSettings(timeout=_PATIENCE, schema_file=path)
-            if server.own:
-                await make_roles(PostgreSQL(url), schema.roles)
             where = source.where if source else str(options.dump)
             _tell_of_source(told, where, schema, server.major, least)
         else:

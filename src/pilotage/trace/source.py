@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +128,10 @@ class Source:
             ) from error
 
 
-async def make_roles(clone: PostgreSQL, roles: tuple[str, ...]) -> None:
+async def make_roles(clone: PostgreSQL, roles: Iterable[str]) -> None:
     """The roles that statements may name, without a right or a way in."""
     async with clone.session() as session:
         there = {name for (name,) in await session.query("SELECT rolname FROM pg_roles")}
-        for role in roles:
+        for role in sorted(roles):
             if role not in there:
                 await session.execute(f"CREATE ROLE {quote(role)} NOLOGIN")

@@ -77,6 +77,16 @@ def test_json_and_a_half_that_fails(here: Path) -> None:
     assert [half["version"] for half in told["trace"]["halves"]] == ["2"]
 
 
+def test_a_role_of_the_application(here: Path) -> None:
+    (here / "2_widen.sql").write_text("GRANT SELECT ON orders TO the_application;\n")
+
+    running = start(here, "--trace", "--json", "--only", "availability", "2_widen.sql")
+    out, err = running.communicate(timeout=120)
+
+    assert running.returncode == 0, err
+    assert json.loads(out)["trace"]["error"] is None
+
+
 def test_on_a_given_server_of_a_database(here: Path) -> None:
     postgres = server(16)
     with postgres.database((here / "1_create.sql").read_text(), "ANALYZE") as name:
