@@ -148,6 +148,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ("words", "said"),
     [
         (["--trace", "--dialect", "sqlite"], "--trace cannot measure sqlite"),
+        (["--trace", "--dialect", "mysql"], "--trace cannot measure mysql"),
+        (["--trace-on", "mysql://u@h/d", "--dialect", "postgresql"], "a trace on mysql"),
         (["--sample", "5", "--dialect", "postgresql"], "--sample is for --trace"),
         (["--trace", "--sample", "5", "--dialect", "postgresql"], "copies rows of a database"),
         (["--trace-on", "NOWHERE", "--dialect", "postgresql"], "no database is called 'NOWHERE'"),
