@@ -80,6 +80,10 @@ class Rewriter:
         """NOT VALID and VALIDATE, or a unique index built beside writers."""
         return ""
 
+    def plain_domain(self, change: c.Create) -> str:
+        """The domain without what it demands."""
+        return ""
+
     def constrain_domain(self, change: c.ConstrainDomain) -> str:
         """NOT VALID and VALIDATE."""
         return ""

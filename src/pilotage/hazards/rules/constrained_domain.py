@@ -11,9 +11,16 @@ from pilotage.model import Half
 
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
-    """`ALTER DOMAIN … ADD CONSTRAINT` without `NOT VALID`, `SET NOT NULL` of a domain, and a column of
-    such a domain that is added."""
-    if isinstance(change, c.ConstrainDomain):
+    """`CREATE DOMAIN` with a `CHECK` or `NOT NULL`; `ALTER DOMAIN … ADD CONSTRAINT` without `NOT VALID`,
+    `SET NOT NULL` of a domain; and a column of such a domain that is added."""
+    if isinstance(change, c.Create):
+        if change.kind == "domain" and change.constrained:
+            yield Hazard(
+                f"a column of the domain {change.name} that is added to a table later rewrites it, and "
+                "changing the domain reads every table that uses it",
+                context.rewriter.plain_domain(change),
+            )
+    elif isinstance(change, c.ConstrainDomain):
         if change.valid and not context.new_object("domain", change.domain):
             yield Hazard(
                 f"every table with a column of the domain {change.domain} is read under a lock that stops "
@@ -45,10 +52,11 @@ RULE = Rule(
     halves=BOTH,
     why="A domain's constraint belongs to no table, so it can be neither validated table by table nor added "
     "for one of them alone. A plain type with a CHECK NOT VALID, validated later, does the same work.",
-    on=(c.ConstrainDomain, c.SetNotNull, c.AddColumn),
+    on=(c.Create, c.ConstrainDomain, c.SetNotNull, c.AddColumn),
     check=check,
     dialects=POSTGRESQL,
     bad=(
+        Example("»CREATE DOMAIN weight AS int CHECK (value > 0);"),
         Example("»ALTER DOMAIN positive ADD CONSTRAINT small CHECK (value < 1000);"),
         Example(
             "ALTER TABLE orders »ADD COLUMN weight positive;",
@@ -58,10 +66,11 @@ RULE = Rule(
     ),
     good=(
         Example("ALTER DOMAIN positive ADD CONSTRAINT small CHECK (value < 1000) NOT VALID;"),
+        Example("CREATE DOMAIN weight AS int;", "it demands nothing"),
         Example(
-            "CREATE DOMAIN positive AS int CHECK (value > 0);\n"
             "CREATE TABLE parcels (weight positive);",
-            "table and domain are new",
+            "the table is new",
+            before="CREATE DOMAIN positive AS int CHECK (value > 0);",
         ),
     ),
 )

@@ -45,6 +45,16 @@ class Constraints(Rewriter):
             )
         return section("expand", *steps, note=NO_TRANSACTION)
 
+    def plain_domain(self, change: c.Create) -> str:
+        """The domain by itself; each table demands the rest with a CHECK of its own."""
+        node = tree(change.sql)
+        del node.constraints[:]
+        return section(
+            "expand",
+            deparsed(node),
+            note="Each table that uses it takes a CHECK of its own, NOT VALID and validated later.",
+        )
+
     def constrain_domain(self, change: c.ConstrainDomain) -> str:
         """NOT VALID first; validating stops writers of one table after the other."""
         node = tree(change.sql)
