@@ -16,7 +16,7 @@ import hashlib
 import os
 import posixpath
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,16 +230,16 @@ class GitSource:
         )
         try:
             # Twice --force: a worktree whose `add` was killed is missing *and locked*.
-            await self._must(
-                *(*quiet, "worktree", "add", "--detach", "--force", "--force", "--quiet"),
-                *(str(folder), sha),
+            await self._worktree(
+                *("add", "--detach", "--force", "--force", "--quiet", str(folder), sha),
+                options=quiet,
                 inherit=lock,
             )
             if (folder / ".gitmodules").is_file():
                 await self._must(
                     *(*quiet, "-C", str(folder)),
                     *("submodule", "--quiet", "update", "--init", "--recursive"),
-                    inherit=lock,
+                    inherit=(lock,),
                 )
         except BaseException:
             with contextlib.suppress(OSError, TargetError):
@@ -339,9 +339,23 @@ class GitSource:
                 await asyncio.to_thread(shutil.rmtree, folder)
         except OSError as error:
             raise unwritable(folder, error) from error
-        await self._must("worktree", "prune")
+        await self._worktree("prune")
 
     # -- git ---------------------------------------------------------------------------------
+
+    async def _worktree(
+        self, *arguments: str, options: Sequence[str] = (), inherit: int | None = None
+    ) -> None:
+        """``git worktree``, one of them at a time in a repository: each reads what all others have
+        written, and fails on what is half written."""
+        out = await self._must("rev-parse", "--path-format=absolute", "--git-common-dir")
+        path = Path(out.rstrip("\n")) / "pilotage.lock"
+        try:
+            async with locked(path, wait=_CHECKOUT_WAIT) as turn:
+                held = (turn,) if inherit is None else (inherit, turn)
+                await self._must(*options, "worktree", *arguments, inherit=held)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     async def _prefix(self) -> tuple[Path, str]:
         """The top of the repository, and the path from there to ``root`` (empty, or with a slash)."""
@@ -356,7 +370,7 @@ class GitSource:
         return Path(top), prefix.rstrip("\n")
 
     async def _must(
-        self, *arguments: str, inherit: int | None = None, input: bytes | None = None
+        self, *arguments: str, inherit: tuple[int, ...] = (), input: bytes | None = None
     ) -> str:
         status, out, words = await self._git(*arguments, inherit=inherit, input=input)
         if status != 0:
@@ -368,7 +382,7 @@ class GitSource:
         return out
 
     async def _git(
-        self, *arguments: str, inherit: int | None = None, input: bytes | None = None
+        self, *arguments: str, inherit: tuple[int, ...] = (), input: bytes | None = None
     ) -> tuple[int, str, str]:
         """Exit status, standard output, and git's own last words."""
         env = {key: value for key, value in os.environ.items() if key not in _NOT_OURS}
@@ -379,7 +393,7 @@ class GitSource:
                 *arguments,
                 cwd=self.root,
                 env=env,
-                pass_fds=() if inherit is None else (inherit,),
+                pass_fds=inherit,
                 stdin=asyncio.subprocess.DEVNULL if input is None else asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
