@@ -61,6 +61,8 @@ class TestBrokenFiles:
             ("postgresql", "CREATE TABLE u (id integer PRIMARY KEY AUTOINCREMENT);", "SQLite", 1),
             ("sqlite", "CREATE TABLE u (id int) ENGINE=InnoDB;", "MySQL", 1),
             ("sqlite", "CREATE INDEX CONCURRENTLY i ON u (a);", "CONCURRENTLY", 1),
+            ("mysql", "SELECT '\\'';\nCREATE INDEX CONCURRENTLY i ON u (a);", "PostgreSQL", 2),
+            ("mysql", "CREATE TABLE u (id INTEGER PRIMARY KEY AUTOINCREMENT);", "SQLite", 1),
         ],
     )
     def test_another_databases_sql_is_named_once(
@@ -77,6 +79,7 @@ class TestBrokenFiles:
         [
             ("sqlite", "CREATE TABLE `cars` (engine text); UPDATE cars SET engine = 'x' WHERE 0;"),
             ("postgresql", "INSERT INTO a VALUES ('ENGINE=InnoDB `x` AUTO_INCREMENT');"),
+            ("mysql", "CREATE TABLE `u` (a int UNSIGNED) ENGINE=InnoDB -- CONCURRENTLY\n"),
             ("postgresql", "-- no `backticks` with ENGINE=InnoDB\nSELECT 1;"),
         ],
     )

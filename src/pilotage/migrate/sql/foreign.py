@@ -18,15 +18,16 @@ class ForeignSql(SqlError):
     """SQL of another database than the one it is read for."""
 
 
-def foreign(text: str, dialect: str) -> ForeignSql | None:
-    """The error for a text with signs of another database's SQL and none of its own; else None.
+def foreign(text: str, dialect: str, tokens: Sequence[Token] | None = None) -> ForeignSql | None:
+    """The error for a text with signs of another database's SQL; None where there are none.
 
-    Called for what ``dialect`` cannot read, or would not understand.
+    Called for what ``dialect`` cannot read, or would not understand. ``tokens``: the text's, where its
+    own scanner can read it.
     """
     from pilotage.migrate.sql.sqlite import scanner  # reads any text that closes its quotes
 
     try:
-        tokens = code(scanner.scan(text))
+        tokens = code(scanner.scan(text) if tokens is None else tokens)
     except SqlError:
         return None
     fits = _FITS.get(dialect, frozenset())
@@ -72,10 +73,11 @@ def _dollars(tokens: Sequence[Token], index: int) -> bool:
     return token.kind is Kind.WORD and token.text.startswith("$") and token.text.count("$") > 1
 
 
-# What SQLite reads as well, or as a name.
+# What a database reads as well, or as a name (or as MySQL's DELIMITER).
 _FITS = {
+    "mysql": frozenset({"a string in dollars"}),
     "sqlite": frozenset({"a name in backticks", "UNSIGNED", "ALGORITHM=", "CHARSET=", "DELIMITER"})
-    | frozenset({"a string in dollars"})
+    | frozenset({"a string in dollars"}),
 }
 
 _SIGNS: dict[str, tuple[tuple[_Sign, str], ...]] = {

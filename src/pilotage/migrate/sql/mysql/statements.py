@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from pilotage.migrate.sql.foreign import foreign
 from pilotage.migrate.sql.mysql.scanner import delimiter, executable, scan
 from pilotage.migrate.sql.statement import SqlError, Statement
 from pilotage.migrate.sql.token import Kind, Token, line_of
@@ -24,15 +25,23 @@ _BEFORE_BLOCK = frozenset(
 )
 
 
+_FOREIGN = ("CONCURRENTLY", "PLPGSQL", "AUTOINCREMENT", "WITHOUT ROWID")
+"""Without one of these no text is taken for another database's."""
+
+
 def split(text: str) -> tuple[Statement, ...]:
     """The statements of a text; the last one may go without its ``;``.
 
     Raises
     ------
     SqlError
-        A quote, a comment or a body is never closed.
+        A quote, a comment or a body is never closed, or it is another database's SQL.
     """
     tokens = scan(text)
+    upper = text.upper()
+    other = foreign(text, "mysql", tokens) if any(w in upper for w in _FOREIGN) else None
+    if other is not None:
+        raise other
     found: list[Statement] = []
     for begin, end in _read(text)[0]:
         start = tokens[begin].start
