@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.contract.schema.conftest import Kit
+from tests.servers import server
 
 from pilotage.hazards.catalogue import Catalogue, Table
+from pilotage.migrate.dialects.base import Dialect
+from pilotage.migrate.dialects.sqlite import SQLite
 from pilotage.migrate.sql import changes
 from pilotage.migrate.sql.change import Name
+from pilotage.secret import Secret
 
 POSTGRESQL = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
@@ -66,7 +72,38 @@ def plain(table: Table) -> object:
     return columns, constraints, table.indexes, table.partitioned.lower()
 
 
+@pytest.fixture(params=["postgresql-15", "postgresql-18", "sqlite"])
+def surveyable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
+    """A database of the dialects that can be surveyed."""
+    name, _, major = request.param.partition("-")
+    if name == "sqlite":
+        path = tmp_path / "shop.db"
+        path.touch()
+        yield Kit("sqlite", f"sqlite:///{path}", path=path)
+        return
+    postgres = server(int(major))
+    with postgres.database() as database:
+        yield Kit("postgresql", postgres.url(database), postgres=postgres)
+
+
+def test_what_cannot_be_surveyed_says_so(tmp_path: Path) -> None:
+    class Silent(SQLite):
+        survey = Dialect.survey
+
+    async def story() -> Catalogue | None:
+        (tmp_path / "shop.db").touch()
+        silent = Silent(Secret(f"sqlite:///{tmp_path}/shop.db"))
+        async with silent.session() as session:
+            return await silent.survey(session, exact=True)
+
+    assert asyncio.run(story()) is None
+
+
 class TestSurvey:
+    @pytest.fixture
+    def kit(self, surveyable: Kit) -> Kit:
+        return surveyable
+
     def test_it_tells_what_the_files_tell(self, kit: Kit) -> None:
         kit.execute(*(s for s in texts(kit).split(";\n") if s.strip()))
         files = Catalogue()
