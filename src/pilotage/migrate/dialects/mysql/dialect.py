@@ -317,6 +317,10 @@ class MySQL(Dialect):
         """See `walking.window`."""
         return await walking.window(session, walk, cursor, rows)
 
+    async def last(self, session: Session, walk: Walk) -> list[str] | None:
+        """See `walking.last`."""
+        return await walking.last(session, walk)
+
     async def estimate(self, session: Session, table: str) -> int | None:
         """See `walking.estimate`."""
         return await walking.estimate(session, table)

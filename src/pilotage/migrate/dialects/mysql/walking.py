@@ -67,7 +67,12 @@ async def window(
 ) -> Window | None:
     """The batch after ``cursor``: everything up to the ``rows``-th key beyond it."""
     columns = ", ".join(walk.key)
-    where = f" WHERE {_beyond(walk.key, '>', cursor)}" if cursor else ""
+    if cursor is not None and cursor == walk.end:
+        return None
+    bounds = [_beyond(walk.key, ">", cursor)] if cursor else []
+    if walk.end:
+        bounds.append(_beyond(walk.key, "<=", walk.end))
+    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
     writers = [await _writer(session, walk, column) for column in walk.key]
     last = ", ".join(writer.sql for writer in writers)
     backwards = ", ".join(f"{column} DESC" for column in walk.key)
@@ -84,6 +89,19 @@ async def window(
     if cursor:
         ends.insert(0, _beyond(names, ">", cursor))
     return Window(" AND ".join(ends), literals, int(spanned))
+
+
+async def last(session: Session, walk: Walk) -> list[str] | None:
+    """The greatest key now, as SQL literals; None where the table is empty."""
+    writers = [await _writer(session, walk, column) for column in walk.key]
+    backwards = ", ".join(f"{column} DESC" for column in walk.key)
+    found = await session.query(
+        f"SELECT {', '.join(writer.sql for writer in writers)} FROM {walk.table}"
+        f" ORDER BY {backwards} LIMIT 1"
+    )
+    if not found:
+        return None
+    return [writer.literal(value) for writer, value in zip(writers, found[0], strict=True)]
 
 
 def _beyond(key: tuple[str, ...], operator: str, values: list[str]) -> str:
