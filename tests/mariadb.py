@@ -27,6 +27,7 @@ _OPTIONS = (
     "--innodb-log-file-size=16M",
     "--character-set-server=utf8mb4",
     "--max-connections=200",
+    "--innodb-use-native-aio=0",
     "--max-recursive-iterations=10000000",
 )
 
@@ -131,6 +132,7 @@ def _made() -> Path:
         [
             _program("mariadb-install-db"), "--no-defaults", f"--datadir={directory / 'data'}",
             "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+            "--innodb-use-native-aio=0",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/",
     )  # fmt: skip
