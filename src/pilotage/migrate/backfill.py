@@ -282,6 +282,9 @@ class Backfill:
                     on_exhausted=lambda error: self._no_lock(step, attempts, error),
                 )
         except StatementError as error:
+            # Where a wait for a lock is counted in whole seconds, the last one ends with the time.
+            if error.trouble is Trouble.TIMEOUT and (attempts.number > 1 or attempts.blockers):
+                raise self._no_lock(step, attempts, error) from error
             raise self._failed(step, error) from error
 
     async def _cut_off(
