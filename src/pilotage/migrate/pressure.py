@@ -239,6 +239,8 @@ class Pressure:
             if error.trouble is Trouble.LOST:
                 raise
             found = None
+        except DatabaseError:  # a server that, as it is set up, has no such thing
+            found = None
         if found is None and signal not in self._untold and self._work.dialect.names_blockers:
             self._untold.add(signal)
             self._work.emit(
