@@ -98,15 +98,3 @@ def postgresql(request: pytest.FixtureRequest) -> Iterator[Kit]:
     postgres = server(request.param)
     with postgres.database() as database:
         yield Kit("postgresql", postgres.url(database), postgres=postgres)
-
-
-_NOT_YET = ("test_survey",)
-"""Suites of what the MySQL dialect does not do yet: survey tables for the linter."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave those suites out on MariaDB."""
-    left = [i for i in items if "[mariadb" in i.name and i.path.stem in _NOT_YET]
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]

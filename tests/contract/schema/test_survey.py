@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.contract.schema.conftest import Kit
+from tests.mariadb import mariadb
 from tests.servers import server
 
 from pilotage.hazards.catalogue import Catalogue, Table
@@ -42,10 +44,29 @@ CREATE TABLE users (id INTEGER PRIMARY KEY, email varchar(40) NOT NULL DEFAULT '
 CREATE TABLE "Orders" (id int PRIMARY KEY, user bigint REFERENCES users (id)) WITHOUT ROWID;
 CREATE INDEX by_email ON users (email);
 """
+MARIADB = """
+CREATE TABLE users (
+    id bigint(20) NOT NULL AUTO_INCREMENT,
+    email varchar(40) NOT NULL DEFAULT 'a, b',
+    twice int(11) GENERATED ALWAYS AS (1 + 1) STORED,
+    PRIMARY KEY (id),
+    UNIQUE KEY by_twice (twice, email),
+    KEY by_email (email),
+    CONSTRAINT short CHECK (char_length(email) < 30)
+);
+CREATE TABLE Orders (
+    id int(11) NOT NULL,
+    user bigint(20) DEFAULT NULL,
+    PRIMARY KEY (id),
+    KEY by_user (user),
+    CONSTRAINT placed_by FOREIGN KEY (user) REFERENCES users (id)
+);
+"""
+TEXTS = {"postgresql": POSTGRESQL, "sqlite": SQLITE, "mysql": MARIADB}
 
 
 def texts(kit: Kit) -> str:
-    return POSTGRESQL if kit.dialect == "postgresql" else SQLITE
+    return TEXTS[kit.dialect]
 
 
 def surveyed(kit: Kit) -> Catalogue:
@@ -72,7 +93,7 @@ def plain(table: Table) -> object:
     return columns, constraints, table.indexes, table.partitioned.lower()
 
 
-@pytest.fixture(params=["postgresql-15", "postgresql-18", "sqlite"])
+@pytest.fixture(params=["postgresql-15", "postgresql-18", "mariadb", "sqlite"])
 def surveyable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
     """A database of the dialects that can be surveyed."""
     name, _, major = request.param.partition("-")
@@ -80,6 +101,11 @@ def surveyable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
         path = tmp_path / "shop.db"
         path.touch()
         yield Kit("sqlite", f"sqlite:///{path}", path=path)
+        return
+    if name == "mariadb":
+        running = mariadb()
+        with running.database() as database:
+            yield Kit("mysql", running.url(database), mariadb=running)
         return
     postgres = server(int(major))
     with postgres.database() as database:
@@ -113,7 +139,7 @@ class TestSurvey:
         known = surveyed(kit)
 
         assert known.complete
-        if kit.dialect == "sqlite":
+        if kit.dialect != "postgresql":
             assert {k: plain(t) for k, t in known.tables.items()} == {
                 k: plain(t) for k, t in files.tables.items()
             }
@@ -198,3 +224,28 @@ class TestPostgreSQL:
         known = surveyed(kit)
 
         assert known.tables[("", "few")].indexes["broken"].valid is False
+
+
+class TestMariaDB:
+    @pytest.fixture
+    def kit(self) -> Iterator[Kit]:
+        running = mariadb()
+        with running.database() as database:
+            yield Kit("mysql", running.url(database), mariadb=running)
+
+    def test_a_locked_table_does_not_hold_it_up_for_long(self, kit: Kit) -> None:
+        kit.execute("CREATE TABLE few (a int)", "CREATE VIEW v AS SELECT 1 AS one")
+        assert kit.mariadb is not None
+        database = kit.url.rpartition("/")[2]
+
+        with closing(kit.mariadb.connect(database)) as session:
+            session.query("LOCK TABLES few WRITE")
+            known = surveyed(kit)
+
+        some = known.table(Name(None, "few"))
+        assert some is not None
+        assert some.size is not None
+        assert some.size.rows > 0  # an estimate: nobody looked whether it is empty
+        assert ("view", ("", "v"), None) in known.objects
+        assert known.server is not None
+        assert known.server >= (10, 5)

@@ -30,6 +30,7 @@ from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
 
 if TYPE_CHECKING:
+    from pilotage.hazards.catalogue import Catalogue
     from pilotage.migrate.sql import Effect
 
 _PROBES = 3
@@ -338,6 +339,12 @@ class MySQL(Dialect):
     async def dump(self, session: Session) -> str:
         """By SHOW CREATE, of tables, views, triggers, routines and events."""
         return await dump.dump(session, self._address.database)
+
+    async def survey(self, session: Session, *, exact: bool) -> Catalogue | None:
+        """See `survey.survey`."""
+        from pilotage.migrate.dialects.mysql import survey
+
+        return await survey.survey(session, self._address.database, exact=exact)
 
     # -- replicas ------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ async def dump(session: Session, database: str) -> str:
             if name.startswith("pilotage_"):
                 continue
             rows = await session.query(f"SHOW CREATE {kind} {quoted(database)}.{quoted(name)}")
-            made[name] = _plain(rows[0][_PLACE.get(kind, 1)], database)
+            made[name] = plain(rows[0][_PLACE.get(kind, 1)], database)
         found += _in_order(made) if kind == "VIEW" else made.values()
     return "".join(f"{text};\n\n" for text in found)
 
@@ -58,7 +58,7 @@ def _names(text: str) -> set[str]:
     return {token.text[1:-1] for token in grammar("mysql").tokens(text) if token.text[:1] == "`"}
 
 
-def _plain(text: str, database: str) -> str:
+def plain(text: str, database: str) -> str:
     """A statement without what differs between databases of one schema: who defined it, how far its
     numbers have come, and the name of the database itself."""
     tokens = code(grammar("mysql").tokens(text))
