@@ -82,10 +82,16 @@ class Pressure:
 
     async def _watch(self) -> None:
         """Look until it is cancelled; a lost session is opened again."""
+        told = ""
         try:
             while self.failure is None:
-                with suppress(StatementError, DatabaseError):  # what was last seen stays true
+                try:
                     await self._connected()
+                except (StatementError, DatabaseError) as error:  # what was last seen stays true
+                    if str(error) != told:
+                        told = str(error)
+                        words = f"nobody can look who suffers from the backfill: {told}"
+                        self._work.emit(Note(text=words))
                 self.looked.set()
                 await asyncio.sleep(_EVERY)
         finally:

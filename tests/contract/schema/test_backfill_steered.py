@@ -14,9 +14,18 @@ from tests.contract.schema.conftest import Kit
 from tests.contract.schema.test_backfill import NUMBERS, backfilled, expanded
 
 from pilotage.errors import LockUnavailable
-from pilotage.events import BackfillHeld, BackfillProgress, BackfillResumed, Event, HalfRetried
+from pilotage.events import (
+    BackfillHeld,
+    BackfillProgress,
+    BackfillResumed,
+    Event,
+    HalfRetried,
+    Note,
+)
+from pilotage.migrate.dialects.base import StatementError
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
 from pilotage.migrate.settings import BackfillSettings
+from pilotage.migrate.throttles import Throttles
 
 LONG = 60.0
 SMALL = RunnerSettings(
@@ -102,6 +111,26 @@ def test_a_rate_is_kept(kit: Kit) -> None:
 
     assert asyncio.run(story()) >= 1.4
     assert done(kit) == [(1, 300)]
+
+
+def test_what_nobody_can_look_at_is_told_once(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(kit)
+    events: list[Event] = []
+
+    async def deaf(*_: object) -> None:
+        raise StatementError("the look is broken")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, FILE)
+            await say(schema, "throttle", duty=None, rate=500.0)
+            monkeypatch.setattr(Throttles, "get", deaf)
+            await schema.backfill(FILE, final=False, token=1, emit=events.append)
+
+    asyncio.run(story())
+    assert done(kit) == [(1, 1000)]
+    told = [note.text for note in of(events, Note) if "the look is broken" in note.text]
+    assert told == ["nobody can look who suffers from the backfill: the look is broken"]
 
 
 def test_a_pause_outlives_the_run_and_holds_the_next_one(kit: Kit) -> None:
