@@ -109,7 +109,7 @@ databases:
 FIRST = "CREATE TABLE texts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text_1 text);\n"
 
 NEXT = """\
--- pilotage: allow=opaque because the trigger only keeps two columns equal
+-- pilotage: allow=create-trigger because it only keeps two columns equal
 
 -- expand
 ALTER TABLE texts ADD COLUMN text_{new} text;
