@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.contract.schema.conftest import Kit
 from tests.mariadb import mariadb
-from tests.servers import server
 
 from pilotage.hazards.catalogue import Catalogue, Table
 from pilotage.migrate.dialects.base import Dialect
@@ -93,25 +92,6 @@ def plain(table: Table) -> object:
     return columns, constraints, table.indexes, table.partitioned.lower()
 
 
-@pytest.fixture(params=["postgresql-15", "postgresql-18", "mariadb", "sqlite"])
-def surveyable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
-    """A database of the dialects that can be surveyed."""
-    name, _, major = request.param.partition("-")
-    if name == "sqlite":
-        path = tmp_path / "shop.db"
-        path.touch()
-        yield Kit("sqlite", f"sqlite:///{path}", path=path)
-        return
-    if name == "mariadb":
-        running = mariadb()
-        with running.database() as database:
-            yield Kit("mysql", running.url(database), mariadb=running)
-        return
-    postgres = server(int(major))
-    with postgres.database() as database:
-        yield Kit("postgresql", postgres.url(database), postgres=postgres)
-
-
 def test_what_cannot_be_surveyed_says_so(tmp_path: Path) -> None:
     class Silent(SQLite):
         survey = Dialect.survey
@@ -126,10 +106,6 @@ def test_what_cannot_be_surveyed_says_so(tmp_path: Path) -> None:
 
 
 class TestSurvey:
-    @pytest.fixture
-    def kit(self, surveyable: Kit) -> Kit:
-        return surveyable
-
     def test_it_tells_what_the_files_tell(self, kit: Kit) -> None:
         kit.execute(*(s for s in texts(kit).split(";\n") if s.strip()))
         files = Catalogue()

@@ -69,6 +69,17 @@ def with_depth(tokens: Sequence[Token]) -> Iterator[tuple[int, Token]]:
             depth += 1
 
 
+def between_commas(tokens: Sequence[Token]) -> list[list[Token]]:
+    """The tokens between commas that stand in no parentheses; where nothing does, an empty list."""
+    parts: list[list[Token]] = [[]]
+    for depth, token in with_depth(tokens):
+        if token.is_(",") and not depth:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
 def line_of(text: str, offset: int) -> int:
     """The line, from 1, on which a character stands."""
     return text.count("\n", 0, offset) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.mysql.scanner import scan
-from pilotage.migrate.sql.token import Kind, Token, code, with_depth
+from pilotage.migrate.sql.token import Kind, Token, between_commas, code
 
 
 class Unreadable(Exception):
@@ -110,12 +110,7 @@ def unquoted(token: Token) -> str:
 
 def parted(tokens: list[Token]) -> list[list[Token]]:
     """The tokens between top-level commas."""
-    parts: list[list[Token]] = [[]]
-    for depth, token in with_depth(tokens):
-        if token.is_(",") and not depth:
-            parts.append([])
-        else:
-            parts[-1].append(token)
+    parts = between_commas(tokens)
     if not all(parts):
         raise Unreadable
     return parts

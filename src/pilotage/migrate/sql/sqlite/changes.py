@@ -13,7 +13,7 @@ from itertools import pairwise
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.batch import main_verb
 from pilotage.migrate.sql.sqlite.scanner import scan
-from pilotage.migrate.sql.token import Kind, Token, code, with_depth
+from pilotage.migrate.sql.token import Kind, Token, between_commas, code, with_depth
 
 _COLUMN_CONSTRAINTS = frozenset(
     {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES"}
@@ -268,12 +268,7 @@ class _Reader:
 
 def _parts(tokens: list[Token]) -> list[list[Token]]:
     """The tokens between top-level commas."""
-    parts: list[list[Token]] = [[]]
-    for depth, token in with_depth(tokens):
-        if token.is_(",") and not depth:
-            parts.append([])
-        else:
-            parts[-1].append(token)
+    parts = between_commas(tokens)
     if not all(parts):
         raise _Unreadable
     return parts
