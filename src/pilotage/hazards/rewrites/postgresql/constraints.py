@@ -7,6 +7,7 @@ from __future__ import annotations
 from pilotage.hazards.rewrites import NO_TRANSACTION, Rewriter, in_contract, section, sections
 from pilotage.hazards.rewrites.postgresql.naming import beside, quoted, tree, written
 from pilotage.migrate.sql import change as c
+from pilotage.migrate.sql.postgresql.names import index_name
 from pilotage.migrate.sql.postgresql.tables import deparsed
 
 
@@ -86,22 +87,20 @@ class Constraints(Rewriter):
         node = tree(change.sql)
         node.concurrent = True
         if isinstance(change, c.CreateIndex) and not change.name:
-            keys = [item.index_elem.name or "expr" for item in node.index_params]
-            node.idxname = "_".join((change.table.name, *keys, "idx"))
+            node.idxname = index_name(change.table.name, node)
         return section("expand", deparsed(node), note="pilotage: transaction=false")
 
     def index_of_partitions(self, change: c.CreateIndex, partitions: tuple[c.Name, ...]) -> str:
         """An index ON ONLY the whole, which is valid once an index of each partition is attached."""
         node = tree(change.sql)
-        keys = [item.index_elem.name or "expr" for item in node.index_params]
-        whole = change.name or "_".join((change.table.name, *keys, "idx"))
+        whole = change.name or index_name(change.table.name, node)
         node.idxname, node.relation.inh = whole, False
         steps = [deparsed(node)]
         for partition in partitions or (c.Name(change.table.schema, "each_partition"),):
             node.concurrent, node.relation.inh = True, True
             node.relation.schemaname = partition.schema or ""
             node.relation.relname = partition.name
-            node.idxname = f"{partition.name}_{whole}"
+            node.idxname = index_name(partition.name, node)
             attached = beside(partition, node.idxname)
             steps.append(deparsed(node))
             steps.append(f"ALTER INDEX {beside(change.table, whole)} ATTACH PARTITION {attached}")

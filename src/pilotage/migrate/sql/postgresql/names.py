@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pb
+
 _LONGEST = 63  # bytes; NAMEDATALEN - 1
 
 
@@ -21,3 +26,36 @@ def default_name(table: str, columns: str, label: str) -> str:
             two -= 1
     parts = (first[:one].decode(errors="ignore"), second[:two].decode(errors="ignore"), label)
     return "_".join(part for part in parts if part)
+
+
+def index_name(table: str, node: Any) -> str:
+    """The name of an index of ``table`` whose CREATE INDEX (an ``IndexStmt``) gives none."""
+    return default_name(table, "_".join(_key_names(node)), "idx")
+
+
+def _key_names(node: Any) -> list[str]:
+    """What the server calls the columns of an index: an expression by its function, and none twice."""
+    names: list[str] = []
+    for item in (*node.index_params, *node.index_including_params):
+        name = wanted = item.index_elem.name or _expression_name(item.index_elem.expr) or "expr"
+        number = 0
+        while name in names:
+            number += 1
+            name = f"{wanted}{number}"
+        names.append(name)
+    return names
+
+
+def _expression_name(node: Any) -> str:
+    inner = postgast.unwrap_node(node)
+    match inner:
+        case pb.FuncCall():
+            return str(inner.funcname[-1].string.sval)
+        case pb.TypeCast() | pb.CollateClause():
+            return _expression_name(inner.arg)
+        case pb.ColumnRef():
+            return str(inner.fields[-1].string.sval)
+        case pb.CoalesceExpr():
+            return "coalesce"
+        case _:
+            return ""

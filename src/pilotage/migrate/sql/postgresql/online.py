@@ -17,13 +17,12 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pb
 
 from pilotage.migrate.sql.change import CreateTable, Name
 from pilotage.migrate.sql.online import Step, plain
 from pilotage.migrate.sql.postgresql import changes, parser
-from pilotage.migrate.sql.postgresql.names import default_name
+from pilotage.migrate.sql.postgresql.names import default_name, index_name
 from pilotage.migrate.sql.postgresql.tables import constraint as read_constraint
 from pilotage.migrate.sql.postgresql.tables import deparsed, expression, name_of
 from pilotage.migrate.sql.statement import Statement
@@ -91,7 +90,7 @@ def _index(given: Any, text: str) -> Step:
     node = deepcopy(given)
     table = name_of(node.relation)
     if not node.idxname:
-        node.idxname = default_name(table.name, "_".join(_key_names(node)), "idx")
+        node.idxname = index_name(table.name, node)
     if not node.concurrent:
         node.concurrent = True
         text = deparsed(node)
@@ -102,34 +101,6 @@ def _index(given: Any, text: str) -> Step:
         name=node.idxname,
         **(_duplicates(node) if node.unique else {}),
     )
-
-
-def _key_names(node: Any) -> list[str]:
-    """What the server calls the columns of an index: an expression by its function, and none twice."""
-    names: list[str] = []
-    for item in (*node.index_params, *node.index_including_params):
-        name = wanted = item.index_elem.name or _expression_name(item.index_elem.expr) or "expr"
-        number = 0
-        while name in names:
-            number += 1
-            name = f"{wanted}{number}"
-        names.append(name)
-    return names
-
-
-def _expression_name(node: Any) -> str:
-    inner = postgast.unwrap_node(node)
-    match inner:
-        case pb.FuncCall():
-            return str(inner.funcname[-1].string.sval)
-        case pb.TypeCast() | pb.CollateClause():
-            return _expression_name(inner.arg)
-        case pb.ColumnRef():
-            return str(inner.fields[-1].string.sval)
-        case pb.CoalesceExpr():
-            return "coalesce"
-        case _:
-            return ""
 
 
 def _duplicates(node: Any) -> dict[str, str]:
