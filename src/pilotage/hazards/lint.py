@@ -12,26 +12,17 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pilotage.errors import MigrationFileError
 from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.check import check
 from pilotage.hazards.finding import FILE, FOREIGN, SYNTAX, Class, Finding, Severity
+from pilotage.hazards.fix import Fixed, fix, mechanical
+from pilotage.hazards.reading import Source, finding_of, read
 from pilotage.hazards.rules import BY_ID
-from pilotage.migrate.loader import (
-    read_file,
-    statement_errors,
-    together,
-    version_and_name,
-)
+from pilotage.migrate.loader import together
 from pilotage.migrate.migration import Migration
-from pilotage.migrate.sql import SqlError
-from pilotage.migrate.sql.foreign import ForeignSql
 from pilotage.model import Half, HalfRef
-
-if TYPE_CHECKING:
-    from pilotage.hazards.fix import Fixed
 
 UNUSED = "unused-allow"
 FAILS = "fails-on-clone"
@@ -46,14 +37,6 @@ WHY = {
     "out-of-order": "It was written for a schema that still had what the newer contract half removed.",
 }
 """Why what is no rule's finding is one: id → one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file: where findings say that it is, and what is in it."""
-
-    path: Path
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +151,6 @@ def _fix(
     how: Lint,
     proposals: dict[Finding, tuple[str, str]],
 ) -> Fixed | None:
-    from pilotage.hazards.fix import fix, mechanical
-
     def judge(changed: Source) -> list[Finding]:
         return _judge(changed, deepcopy(before), how)[1]
 
@@ -219,50 +200,6 @@ def _unused_allows(
                 rewrite="",
                 half=min(halves),
             )
-
-
-def read(
-    source: Source, *, dialect: str, folder: bool = False
-) -> tuple[Migration | None, list[Finding]]:
-    """The migration in a file, and what the loader would refuse in it. Outside a folder of migrations
-    a file may have any name."""
-    version, _, name = source.path.stem.partition("_")
-    try:
-        if folder:
-            version_and_name(source.path)
-        migration = read_file(
-            source.data, path=source.path, dialect=dialect, version=version, name=name
-        )
-    except MigrationFileError as error:
-        return None, [finding_of(error, source.path)]
-    return migration, [
-        finding_of(error, source.path, half) for half, error in _errors(migration, dialect)
-    ]
-
-
-def _errors(migration: Migration, dialect: str) -> Iterator[tuple[Half, MigrationFileError]]:
-    begins = migration.contract.line if migration.contract else 0
-    for error in statement_errors(migration, dialect=dialect):
-        late = begins and error.line >= begins
-        yield (Half.CONTRACT if late else Half.EXPAND), error
-
-
-def finding_of(error: MigrationFileError, path: Path, half: Half = Half.EXPAND) -> Finding:
-    """What the loader refuses, as a finding."""
-    cause = error.__cause__ if isinstance(error.__cause__, SqlError) else error
-    syntax = bool(cause.column) and not isinstance(cause, ForeignSql)
-    rule = FOREIGN if isinstance(cause, ForeignSql) else SYNTAX if syntax else FILE
-    return Finding(
-        rule=rule,
-        class_=Class.RUNTIME_FAILURE,
-        severity=Severity.ERROR,
-        file=path,
-        line=error.line or 1,
-        column=error.column or 1,
-        message=error.what + (f": {error.next}" if error.next else ""),
-        rewrite="",
-        half=half,
-    )
 
 
 def why(rule: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pilotage.errors import PilotageError, UsageError
 from pilotage.hazards.catalogue import Catalogue
-from pilotage.hazards.lint import Source
+from pilotage.hazards.reading import Source
 from pilotage.model import Half, HalfRef
 from pilotage.secret import Secret
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pilotage.errors import PilotageError, UsageError
 from pilotage.hazards.finding import Class, Finding, Severity
-from pilotage.hazards.lint import FAILS, read
+from pilotage.hazards.lint import FAILS
+from pilotage.hazards.reading import read
 from pilotage.linting.files import Asked, Given, urls
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.model import Half, version_key

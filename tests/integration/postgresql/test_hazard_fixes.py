@@ -15,7 +15,8 @@ from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.examples import before, text_of
 from pilotage.hazards.finding import Finding
 from pilotage.hazards.fix import Fixed, fix, mechanical
-from pilotage.hazards.lint import Lint, Source, lint
+from pilotage.hazards.lint import Lint, lint
+from pilotage.hazards.reading import Source
 from pilotage.hazards.rule import Example
 from pilotage.hazards.rules import RULES
 from pilotage.migrate.dump import differences

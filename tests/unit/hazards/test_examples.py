@@ -11,7 +11,8 @@ from pilotage.hazards import RULES
 from pilotage.hazards.examples import findings, known_before, place_of, text_of
 from pilotage.hazards.finding import Finding
 from pilotage.hazards.fix import fix
-from pilotage.hazards.lint import Lint, Source, lint
+from pilotage.hazards.lint import Lint, lint
+from pilotage.hazards.reading import Source
 from pilotage.hazards.rule import Example, Rule
 
 PATH = Path("2_example.sql")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pilotage.hazards.finding import Finding
 from pilotage.hazards.fix import Fixed, fix, mechanical
-from pilotage.hazards.lint import Lint, Source, lint
+from pilotage.hazards.lint import Lint, lint
+from pilotage.hazards.reading import Source
 
 PATH = Path("20260101000000_change.sql")
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pilotage.hazards.finding import Class, Finding, Severity
 from pilotage.hazards.formats import sarif, workflow_commands
 from pilotage.hazards.formats.sarif import replacements
-from pilotage.hazards.lint import Lint, Source, lint
+from pilotage.hazards.lint import Lint, lint
+from pilotage.hazards.reading import Source
 from pilotage.model import Half
 
 FILES = (

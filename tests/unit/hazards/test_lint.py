@@ -10,7 +10,8 @@ from pilotage.errors import UsageError
 from pilotage.hazards.catalogue import Catalogue, Size
 from pilotage.hazards.choice import BITS, chosen, status
 from pilotage.hazards.finding import Class, Finding, Severity
-from pilotage.hazards.lint import Lint, Report, Source, lint
+from pilotage.hazards.lint import Lint, Report, lint
+from pilotage.hazards.reading import Source
 from pilotage.hazards.sizes import SMALL_ROWS
 from pilotage.migrate.sql import changes
 from pilotage.model import HalfRef, expand

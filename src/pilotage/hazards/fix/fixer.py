@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pilotage.hazards.finding import FILE, Finding, Severity
 from pilotage.hazards.fix.placing import NotMechanical, placed
-from pilotage.hazards.lint import Source, read
+from pilotage.hazards.reading import Source, read
 from pilotage.hazards.rules import BY_ID
 
 Judge = Callable[[Source], list[Finding]]

@@ -18,16 +18,14 @@ class ForeignSql(SqlError):
     """SQL of another database than the one it is read for."""
 
 
-def foreign(text: str, dialect: str, tokens: Sequence[Token] | None = None) -> ForeignSql | None:
+def foreign(text: str, dialect: str, scan: Callable[[str], Sequence[Token]]) -> ForeignSql | None:
     """The error for a text with signs of another database's SQL; None where there are none.
 
-    Called for what ``dialect`` cannot read, or would not understand. ``tokens``: the text's, where its
-    own scanner can read it.
+    Called for what ``dialect`` cannot read, or would not understand. ``scan``: a scanner that is likely
+    to get through it all the same.
     """
-    from pilotage.migrate.sql.sqlite import scanner  # reads any text that closes its quotes
-
     try:
-        tokens = code(scanner.scan(text) if tokens is None else tokens)
+        tokens = code(scan(text))
     except SqlError:
         return None
     fits = _FITS.get(dialect, frozenset())

@@ -39,7 +39,7 @@ def split(text: str) -> tuple[Statement, ...]:
     """
     tokens = scan(text)
     upper = text.upper()
-    other = foreign(text, "mysql", tokens) if any(w in upper for w in _FOREIGN) else None
+    other = foreign(text, "mysql", scan) if any(w in upper for w in _FOREIGN) else None
     if other is not None:
         raise other
     found: list[Statement] = []

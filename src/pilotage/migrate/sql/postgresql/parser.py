@@ -87,7 +87,9 @@ def characters(text: str) -> range | dict[int, int]:
 
 
 def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
-    other = foreign(text, "postgresql")
+    from pilotage.migrate.sql.sqlite import scanner  # reads any text that closes its quotes
+
+    other = foreign(text, "postgresql", scanner.scan)
     if other is not None:
         return other
     position = max(error.cursorpos - 1, 0)

@@ -91,7 +91,7 @@ def split(text: str) -> tuple[Statement, ...]:
         A quote or a trigger's body is never closed, or it is another database's SQL.
     """
     upper = text.upper()
-    other = foreign(text, "sqlite") if any(word in upper for word in _FOREIGN) else None
+    other = foreign(text, "sqlite", scan) if any(word in upper for word in _FOREIGN) else None
     if other is not None:
         raise other
     statements: list[Statement] = []
