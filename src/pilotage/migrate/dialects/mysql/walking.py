@@ -35,7 +35,7 @@ _WALKABLE = _NUMBERS | _REALS | _TEXTS | _BYTES | _QUOTED
 def parts(table: str) -> tuple[str | None, str]:
     """Database and name of a table as an author writes it."""
     from pilotage.migrate.sql import grammar
-    from pilotage.migrate.sql.mysql.reader import unquoted
+    from pilotage.migrate.sql.reader import unquoted
 
     tokens = [token for token in grammar("mysql").tokens(table) if not token.is_(".")]
     names = [unquoted(token) for token in tokens if not token.kind.comment]

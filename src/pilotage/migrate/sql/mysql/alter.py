@@ -8,7 +8,8 @@ from typing import Any
 
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.mysql import columns
-from pilotage.migrate.sql.mysql.reader import Reader, Unreadable, parted, unquoted
+from pilotage.migrate.sql.mysql.reader import Reader
+from pilotage.migrate.sql.reader import Unreadable, parted, unquoted
 from pilotage.migrate.sql.token import Token
 
 _PARTITIONS = frozenset(

@@ -14,7 +14,8 @@ from typing import Any
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.batch import main_verb
 from pilotage.migrate.sql.mysql import alter, columns
-from pilotage.migrate.sql.mysql.reader import Reader, Unreadable
+from pilotage.migrate.sql.mysql.reader import Reader
+from pilotage.migrate.sql.reader import Unreadable
 from pilotage.migrate.sql.token import Token, with_depth
 
 _QUIET = frozenset(

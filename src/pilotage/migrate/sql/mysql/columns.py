@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from pilotage.migrate.sql import change as c
-from pilotage.migrate.sql.mysql.reader import Reader, Unreadable, parted, unquoted
+from pilotage.migrate.sql.mysql.reader import Reader
+from pilotage.migrate.sql.reader import Unreadable, parted, unquoted
 from pilotage.migrate.sql.token import Kind, Token, with_depth
 
 # What follows a column's type.

@@ -9,7 +9,8 @@ See decision 102.
 from __future__ import annotations
 
 from pilotage.migrate.sql.mysql import alter
-from pilotage.migrate.sql.mysql.reader import Reader, Unreadable
+from pilotage.migrate.sql.mysql.reader import Reader
+from pilotage.migrate.sql.reader import Unreadable
 
 # Actions that know no LOCK clause, or take no lock that one could choose.
 _NOT_ASKED = frozenset(

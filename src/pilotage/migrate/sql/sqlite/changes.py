@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.batch import main_verb
+from pilotage.migrate.sql.reader import Reader, Unreadable, parted, unquoted
 from pilotage.migrate.sql.sqlite.scanner import scan
-from pilotage.migrate.sql.token import Kind, Token, between_commas, code, with_depth
+from pilotage.migrate.sql.token import Kind, Token, code, with_depth
 
 _COLUMN_CONSTRAINTS = frozenset(
     {"CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES"}
@@ -29,77 +30,18 @@ def changes(statement: str) -> tuple[c.Change, ...]:
     reader = _Reader(statement)
     try:
         return tuple(reader.read())
-    except _Unreadable:
+    except Unreadable:
         return (c.Opaque(what="a statement that could not be read", sql=statement),)
 
 
-class _Unreadable(Exception):
-    """The statement is not what the grammar of definitions expects."""
-
-
-def unquoted(token: Token) -> str:
-    """The name that a token writes."""
-    if token.kind is Kind.WORD:
-        return token.text
-    if token.kind not in (Kind.QUOTED, Kind.STRING) or len(token.text) < 2:
-        raise _Unreadable
-    close = token.text[-1]
-    return token.text[1:-1].replace(close * 2, close)
-
-
-class _Reader:
-    """The tokens of one statement and how far they are read."""
+class _Reader(Reader):
+    """Reads one statement; SQLite ignores the case of every name."""
 
     def __init__(self, statement: str) -> None:
-        self.sql = statement
-        self.tokens = code(scan(statement))
-        self.at = 0
-
-    def peek(self) -> Token | None:
-        return self.tokens[self.at] if self.at < len(self.tokens) else None
-
-    def next(self) -> Token:
-        token = self.peek()
-        if token is None:
-            raise _Unreadable
-        self.at += 1
-        return token
-
-    def accept(self, *words: str) -> bool:
-        """Read these words where all of them follow."""
-        following = self.tokens[self.at : self.at + len(words)]
-        if [token.word for token in following] != list(words):
-            return False
-        self.at += len(words)
-        return True
-
-    def expect(self, *words: str) -> None:
-        if not self.accept(*words):
-            raise _Unreadable
-
-    def mark(self, mark: str) -> bool:
-        token = self.peek()
-        if token is None or not token.is_(mark):
-            return False
-        self.at += 1
-        return True
+        super().__init__(statement, code(scan(statement)))
 
     def name(self) -> str:
-        return unquoted(self.next()).lower()
-
-    def qualified(self) -> c.Name:
-        first = self.name()
-        return c.Name(first, self.name()) if self.mark(".") else c.Name(None, first)
-
-    def group(self) -> list[Token]:
-        """The tokens inside the parentheses that open here."""
-        if not self.mark("("):
-            raise _Unreadable
-        begin, depth = self.at, 1
-        while depth:
-            token = self.next()
-            depth += token.is_("(") - token.is_(")")
-        return self.tokens[begin : self.at - 1]
+        return super().name().lower()
 
     def read(self) -> Iterator[c.Change]:
         first = self.tokens[0].word
@@ -128,7 +70,7 @@ class _Reader:
         elif verb is not None or first in ("ATTACH", "DETACH"):
             yield c.Other(what=first, sql=self.sql)
         else:
-            raise _Unreadable
+            raise Unreadable
 
     def rows(self, verb: Token) -> c.Change:
         self.at = self.tokens.index(verb) + 1
@@ -212,7 +154,7 @@ class _Reader:
         elif kind == "VIEW":
             yield c.Create(kind="view", name=name, if_not_exists=exists, sql=self.sql)
         else:
-            raise _Unreadable
+            raise Unreadable
 
     def columns(self) -> tuple[tuple[c.Column, ...], tuple[c.Constraint, ...]]:
         """The parenthesised columns and constraints of CREATE TABLE; none after AS SELECT."""
@@ -220,7 +162,7 @@ class _Reader:
             return (), ()
         columns: list[c.Column] = []
         constraints: list[c.Constraint] = []
-        for part in _parts(self.group()):
+        for part in parted(self.group()):
             if part[0].word in _TABLE_CONSTRAINTS:
                 constraints.append(_table_constraint(part))
             else:
@@ -256,27 +198,19 @@ class _Reader:
             self.accept("COLUMN")
             yield c.DropColumn(table=table, column=self.name(), sql=self.sql, offset=offset)
         else:
-            raise _Unreadable
+            raise Unreadable
 
     def drop(self) -> Iterator[c.Change]:
         kind = self.next().word
         if kind not in ("TABLE", "INDEX", "VIEW", "TRIGGER"):
-            raise _Unreadable
+            raise Unreadable
         exists = self.accept("IF", "EXISTS")
         yield c.Drop(kind=kind.lower(), name=self.qualified(), if_exists=exists, sql=self.sql)
 
 
-def _parts(tokens: list[Token]) -> list[list[Token]]:
-    """The tokens between top-level commas."""
-    parts = between_commas(tokens)
-    if not all(parts):
-        raise _Unreadable
-    return parts
-
-
 def _indexed(tokens: list[Token]) -> tuple[str, ...]:
     """The columns of an index; ``""`` for an expression."""
-    firsts = ((part[0], part[1:2]) for part in _parts(tokens))
+    firsts = ((part[0], part[1:2]) for part in parted(tokens))
     return tuple(
         unquoted(name).lower()
         if name.kind in (Kind.WORD, Kind.QUOTED) and (not after or after[0].kind is Kind.WORD)
@@ -288,7 +222,7 @@ def _indexed(tokens: list[Token]) -> tuple[str, ...]:
 def _column(sql: str, tokens: list[Token]) -> tuple[c.Column, tuple[c.Constraint, ...]]:
     """A column definition, and the constraints written beside it."""
     if not tokens:
-        raise _Unreadable
+        raise Unreadable
     name = unquoted(tokens[0]).lower()
     top = [(i, token) for i, (depth, token) in enumerate(with_depth(tokens)) if not depth]
     words = [(i, token.word) for i, token in top if i > 0]
@@ -322,7 +256,7 @@ def _column(sql: str, tokens: list[Token]) -> tuple[c.Column, tuple[c.Constraint
 def _default(sql: str, tokens: list[Token], begin: int) -> str:
     """The value after DEFAULT: a literal, a signed number, or an expression in parentheses."""
     if begin >= len(tokens):
-        raise _Unreadable
+        raise Unreadable
     end = begin
     if tokens[begin].is_("("):
         depth = 0
@@ -339,7 +273,7 @@ def _table_constraint(tokens: list[Token]) -> c.Constraint:
     name = None
     if tokens[0].named("CONSTRAINT"):
         if len(tokens) < 3:
-            raise _Unreadable
+            raise Unreadable
         name, tokens = unquoted(tokens[1]).lower(), tokens[2:]
     kinds = {"PRIMARY": "primary key", "FOREIGN": "foreign key"}
     return c.Constraint(kinds.get(tokens[0].word, tokens[0].word.lower()), name)
