@@ -14,7 +14,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if not isinstance(change, c.AddColumn) or context.is_idle(change.table):
         return
     column = change.column
-    if column.not_null and column.default is None and not column.generated:
+    if column.must_be_given:
         yield Hazard(
             f"{change.table}.{column.name} is NOT NULL without a default: it fails where the table "
             "has rows",

@@ -14,7 +14,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if not isinstance(change, c.AddColumn) or context.is_new(change.table):
         return
     column = change.column
-    if not column.not_null or column.default is not None or column.generated:
+    if not column.must_be_given:
         return
     yield Hazard(
         f"{change.table}.{column.name} is NOT NULL without a default: it fails where the table has "

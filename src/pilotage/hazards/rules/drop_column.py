@@ -16,7 +16,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         return
     column = context.column(change.table, change.column)
     rewrite = ""
-    if column and column.not_null and column.default is None and not column.generated:
+    if column and column.must_be_given:
         rewrite = context.rewriter.drop_required_column(change)
     if not rewrite:
         note = (

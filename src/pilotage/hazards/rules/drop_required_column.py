@@ -14,7 +14,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     if not isinstance(change, c.DropColumn) or context.new_column(change.table, change.column):
         return
     column = context.column(change.table, change.column)
-    if column is None or not column.not_null or column.default is not None or column.generated:
+    if column is None or not column.must_be_given:
         return
     if any(kind == "trigger" and of == change.table.key for kind, _, of in context.known.objects):
         return  # it may be what fills the column for new code

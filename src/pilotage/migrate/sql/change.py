@@ -51,6 +51,11 @@ class Column:
     collation: str = ""
     marks: frozenset[str] = frozenset()
 
+    @property
+    def must_be_given(self) -> bool:
+        """Whether an INSERT that leaves it out fails: NOT NULL, and the database has no value for it."""
+        return self.not_null and self.default is None and not self.generated
+
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
