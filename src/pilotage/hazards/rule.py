@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.finding import Class, Finding, Severity
-from pilotage.hazards.rewrites import Rewriter
+from pilotage.hazards.rewrites import NO_TRANSACTION, Rewriter, section
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.sql.change import Change, Column, Name
 from pilotage.migrate.sql.statement import Statement
@@ -93,6 +93,11 @@ class HalfContext:
         """The type of a column; ``""`` where it is not known."""
         found = self.known.column(table, column)
         return found.type if found else ""
+
+    def one_by_one(self) -> str:
+        """The half with every statement in a transaction of its own, ready to paste."""
+        texts = dict.fromkeys(statement.text for statement in self.statements)
+        return section(self.half, *texts, note=NO_TRANSACTION)
 
     def server_before(self, version: tuple[int, int]) -> bool:
         """Whether the server may be older than ``version``.

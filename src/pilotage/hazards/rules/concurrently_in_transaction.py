@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rewrites import section
+from pilotage.hazards.rewrites import NO_TRANSACTION, section
 from pilotage.hazards.rule import BOTH, Example, HalfContext, Hazard, Rule
 from pilotage.migrate.sql import grammar
 
@@ -20,7 +20,7 @@ def check(context: HalfContext) -> Iterator[Hazard]:
         if command:
             yield Hazard(
                 f"{command} cannot run in a transaction, so the half fails",
-                section(context.half, statement.text, note="pilotage: transaction=false"),
+                section(context.half, statement.text, note=NO_TRANSACTION),
                 at=statement.start,
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rewrites import section
 from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
@@ -19,11 +18,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         yield Hazard(
             "the transaction adds more than one foreign key, and holds the locks of all tables on both "
             "sides to its end",
-            section(
-                context.half,
-                *dict.fromkeys(statement.text for statement in context.statements),
-                note="pilotage: transaction=false",
-            ),
+            context.one_by_one(),
         )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.locks import held, strong_locks
-from pilotage.hazards.rewrites import section
 from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
@@ -28,11 +27,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     yield Hazard(
         f"the transaction locks {first.table} and then {second}, and holds both: code that locks them in "
         "the other order ends in a deadlock",
-        section(
-            context.half,
-            *dict.fromkeys(statement.text for statement in context.statements),
-            note="pilotage: transaction=false",
-        ),
+        context.one_by_one(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
-from pilotage.hazards.rewrites import section
+from pilotage.hazards.rewrites import NO_TRANSACTION, section
 from pilotage.hazards.rule import BOTH, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
@@ -26,7 +26,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
                 context.half,
                 *(add.sql for add in context.earlier if isinstance(add, c.AddConstraint)),
                 change.sql,
-                note="pilotage: transaction=false",
+                note=NO_TRANSACTION,
             ),
         )
 

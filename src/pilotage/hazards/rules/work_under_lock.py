@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.locks import ACCESS_EXCLUSIVE, held
-from pilotage.hazards.rewrites import section
 from pilotage.hazards.rule import BOTH, POSTGRESQL, Context, Example, Hazard, Rule
 from pilotage.migrate.sql import change as c
 
@@ -28,11 +27,7 @@ def check(change: c.Change, context: Context) -> Iterator[Hazard]:
         yield Hazard(
             f"everybody who uses {locked.table} waits while {work}: an earlier statement of the "
             "transaction has locked it",
-            section(
-                context.half,
-                *dict.fromkeys(statement.text for statement in context.statements),
-                note="pilotage: transaction=false",
-            ),
+            context.one_by_one(),
         )
 
 

@@ -145,7 +145,7 @@ class Columns(Rewriter):
             f"ALTER TABLE {on} VALIDATE CONSTRAINT {check}",
             f"ALTER TABLE {on} ALTER COLUMN {name} SET NOT NULL",
             f"ALTER TABLE {on} DROP CONSTRAINT {check}",
-            note="pilotage: transaction=false",
+            note=NO_TRANSACTION,
         )
 
     def add_column_not_null(self, change: c.AddColumn) -> str:

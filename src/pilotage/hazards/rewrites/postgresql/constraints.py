@@ -88,7 +88,7 @@ class Constraints(Rewriter):
         node.concurrent = True
         if isinstance(change, c.CreateIndex) and not change.name:
             node.idxname = index_name(change.table.name, node)
-        return section("expand", deparsed(node), note="pilotage: transaction=false")
+        return section("expand", deparsed(node), note=NO_TRANSACTION)
 
     def index_of_partitions(self, change: c.CreateIndex, partitions: tuple[c.Name, ...]) -> str:
         """An index ON ONLY the whole, which is valid once an index of each partition is attached."""
