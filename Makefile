@@ -66,15 +66,33 @@ benchmarks/node_modules:
 $(BENCHMARKS:%=bench-%): bench-%: .venv/.bench benchmarks/node_modules
 	.venv/bin/python -m benchmarks.$* $(ARGS)
 
-# An hour and a half on a quiet machine, so it is no part of `bench`; ARGS="--scale 3 --protocol simple" for a look.
+# Some twenty minutes on a quiet machine, so it is no part of `bench`. Interrupted, it goes on where it was;
+# ARGS="--scale 3 --protocol simple" for a look.
 .PHONY: bench-locks
 bench-locks: .venv/.bench
 	.venv/bin/python -m benchmarks.online.locks $(ARGS)
 
-# A quarter of an hour: a million rows a round, then 200 kills.
+# Some eight minutes, and likewise.
+.PHONY: bench-locks-mariadb
+bench-locks-mariadb: .venv/.bench
+	.venv/bin/python -m benchmarks.online.mysql_locks $(ARGS)
+
+# Less than ten minutes on a quiet machine: a million rows a round, then 200 kills. ARGS="--rows 100000 --rounds 1
+# --kills 5 --only-print" for a look.
 .PHONY: bench-backfill
 bench-backfill: .venv/.bench
 	.venv/bin/python -m benchmarks.online.backfill $(ARGS)
+
+# Some three minutes.
+.PHONY: bench-backfill-mariadb
+bench-backfill-mariadb: .venv/.bench
+	.venv/bin/python -m benchmarks.online.mysql_backfill $(ARGS)
+# Some twenty-five minutes (with ARGS="--rounds 3" twenty), as root: it makes hosts and installs the real Kamal. Interrupted, it
+# goes on where it was. ARGS="--rounds 1 --hosts 1 --only shapes,broken --only-print" for a look; in parts, give all but the
+# last `--only PART --only-print`: what they measured is kept, and the last one writes all of it.
+.PHONY: bench-kamal
+bench-kamal: .venv/.test servers
+	.venv/bin/python -m benchmarks.kamal $(ARGS)
 
 bench: $(BENCHMARKS:%=bench-%)
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.lab.lab import Lab
+
+# No test is a measurement: a machine that is busy makes any example slow.
+hypothesis.settings.register_profile("pilotage", deadline=None)
+hypothesis.settings.load_profile("pilotage")
 
 
 def pytest_configure() -> None:
@@ -37,3 +49,34 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped in CI, where nothing may be", sep="=", red=True)
         for report in skipped:
             terminalreporter.line(report.nodeid)
+
+
+@pytest.fixture(scope="session")
+def whole_lab() -> Iterator[Lab]:
+    """Three Docker hosts, a network and a registry, real ones, for this worker: most tests wait more than they work."""
+    from tests.lab import lab
+    from tests.servers import missing
+
+    if what := lab.missing():
+        missing(what)
+    with lab.lab(f"pid {os.getpid()}") as made:
+        yield made
+
+
+@pytest.fixture
+def lab(whole_lab: Lab) -> Iterator[Lab]:
+    """The three Docker hosts for one test: without containers or files, but perhaps with images."""
+    try:
+        yield whole_lab
+    finally:
+        whole_lab.clean()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the tests that are coroutines."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True

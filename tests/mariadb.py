@@ -141,14 +141,17 @@ def _made() -> Path:
     return directory / "data"
 
 
-def start_mariadb(*options: str) -> MariaDB:
-    """Start a server; skips or fails the test when it is not installed. ``options``: of its own."""
+def start_mariadb(*options: str, data: Path | None = None) -> MariaDB:
+    """Start a server; skips or fails the test when it is not installed. ``options``: of its own.
+
+    ``data``: a data directory to start on a copy of, in place of an empty one.
+    """
     program = _program("mariadbd")
     directory = Path(tempfile.mkdtemp(prefix="mariadb-"))
     user = os_user()
     if user is not None:
         shutil.chown(directory, user)
-    copy = run_as_user(["cp", "-a", _made(), directory / "data"], cwd="/")
+    copy = run_as_user(["cp", "-a", data or _made(), directory / "data"], cwd="/")
     assert copy.wait(60) == 0
     init = directory / "init"
     init.write_text(

@@ -13,6 +13,8 @@ from dataclasses import replace
 
 from pilotage.edges import reminder
 from pilotage.errors import (
+    EdgeUnreachable,
+    HostError,
     LeaseLost,
     Misfit,
     PilotageError,
@@ -22,24 +24,28 @@ from pilotage.errors import (
     TargetError,
     Worse,
 )
-from pilotage.events import Emit, Ended, Judged, Note, Planned, Switched
+from pilotage.events import Emit, Ended, Judged, Note, Planned, Switched, skew_ms
 from pilotage.execute import execute, start_gate
-from pilotage.model import DeployState, HalfRef, HistoryEntry, Observed, Release, Ships
+from pilotage.model import DeployState, HalfRef, HistoryEntry, Kind, Observed, Release, Ships
 from pilotage.observe import World, observe
 from pilotage.plan import (
     Goal,
     Plan,
-    current,
+    plan_boot,
     plan_contract,
     plan_deploy,
     plan_return,
     plan_rollback,
+    plan_stop,
+    plan_unboot,
+    serves,
 )
+from pilotage.plan.booting import VERBS, Where
 from pilotage.plan.rule import way_back
 from pilotage.release_command import settle
-from pilotage.run import Counts, Run, StepError
+from pilotage.run import Counts, Run, StepError, judge
 from pilotage.standstill import stands
-from pilotage.steps import Canary, Check, Confirm, Finish, Start, Switch, Watch
+from pilotage.steps import Canary, Check, Confirm, Finish, Start, Step, Stop, Switch, Watch
 from pilotage.store import Claim, Lease, hold
 from pilotage.targets.base import Job, OnOutput
 
@@ -110,6 +116,41 @@ async def rollback(
     return await _under_lease(world, goal, claim, emit, plan, expect=expect)
 
 
+async def boot(
+    world: World, goal: Goal, where: Where, claim: Claim, emit: Emit, *, renew: str | None = None
+) -> Plan:
+    """Start what of the release that serves does not run at these places; with ``renew`` all of it anew.
+
+    ``renew``: a word that no instance has in its id yet.
+
+    Raises
+    ------
+    Refused
+        The release does not fit the schema, or a deploy is unfinished: nothing was touched.
+    DeployError
+        It failed; what ran before runs.
+    """
+
+    def plan(observed: Observed, now: float) -> Plan:
+        return plan_boot(observed, goal, where, renew=renew)
+
+    return await _under_lease(world, goal, claim, emit, plan, expect=None)
+
+
+async def stop(
+    world: World, goal: Goal, where: Where, claim: Claim, emit: Emit, *, stale: bool = False
+) -> Plan:
+    """End what runs at these places; ``stale``: only what is of another release than the one that serves.
+
+    Edges stay, and answer 503 where nothing is left. `boot` and every deploy start it again.
+    """
+
+    def plan(observed: Observed, now: float) -> Plan:
+        return plan_stop(observed, goal, where, stale=stale)
+
+    return await _under_lease(world, goal, claim, emit, plan, expect=None)
+
+
 async def contract(
     world: World,
     goal: Goal,
@@ -130,13 +171,29 @@ async def contract(
 async def console(world: World, release: Release, job: Job, output: OnOutput) -> int:
     """Run one command of a release in an instance of its own, through the start gate.
 
-    Needs no lease. A contract half sees the console, and waits for it or is refused.
+    Needs no lease. A contract half sees the console, and waits for it or is refused. One that is
+    detached stays registered: the next deploy finds out that it has ended.
     """
     gate = start_gate(world, job.instance, release)
+    launched = False
     try:
-        return await world.target.run_once(job, token=None, gate=gate, output=output)
+        status = await world.target.run_once(job, token=None, gate=gate, output=output)
+        launched = job.detached
     finally:
-        await asyncio.shield(world.schema.deregister((job.instance.id,)))
+        if not launched:
+            await asyncio.shield(world.schema.deregister((job.instance.id,)))
+    return status
+
+
+async def require_entry(world: World, release: Release) -> None:
+    """Refuse to run a command in an instance of ``release`` that runs, where a new one might not start.
+
+    Raises
+    ------
+    Misfit
+        The release does not fit the schema.
+    """
+    judge(release, (await world.schema.view()).announced, kind=Kind.CONSOLE)
 
 
 async def forget_host(world: World, host: str, claim: Claim, emit: Emit) -> None:
@@ -234,12 +291,12 @@ async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool
     """Run a plan between the first and the last line of its entry in the history."""
     began = time.monotonic()
     entry = await _begin(run, goal, claim)
-    switched: list[float] = []
+    switched: list[Switched] = []
     judged: list[str] = []
 
     def emit(event: object) -> None:
         if isinstance(event, Switched):
-            switched.append(event.skew_ms)
+            switched.append(event)
         if isinstance(event, Judged):
             judged.append(f"{event.finding}: {event.why}")
         run.emit(event)  # type: ignore[arg-type]
@@ -259,9 +316,12 @@ async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool
         outcome, detail = "interrupted", "the deployer was interrupted"
         raise
     finally:
-        skew = switched[-1] if switched else None
         ended = replace(
-            entry, outcome=outcome, detail=detail, skew_ms=skew, verdict=(judged or [""])[-1]
+            entry,
+            outcome=outcome,
+            detail=detail,
+            skew_ms=skew_ms(switched),
+            verdict=(judged or [""])[-1],
         )
         seconds = time.monotonic() - began
         run.emit(Ended(verb=run.plan.verb, outcome=outcome, seconds=seconds, detail=detail))
@@ -279,7 +339,10 @@ async def _carry_out(run: Run, goal: Goal, *, live_on_failure: bool) -> None:
         await execute(run)
     except StepError as failed:
         error = failed.error
-        at_fault = isinstance(failed.step, (Start, Check, Canary, Switch, Watch, Confirm))
+        judged = isinstance(failed.step, (Start, Check, Canary, Switch, Watch, Confirm))
+        # That a host is lost says nothing against the release: it is taken up when the host is back.
+        at_fault = judged and not isinstance(error, (HostError, EdgeUnreachable))
+        at_fault = at_fault or _between_switches(run.plan, failed.step)
         if run.plan.downtime and not isinstance(error, LeaseLost) and await _is_closed(run):
             spec = run.plan.spec
             if live_on_failure and run.plan.verb == "deploy" and spec.from_ not in (None, spec.to):
@@ -292,15 +355,23 @@ async def _carry_out(run: Run, goal: Goal, *, live_on_failure: bool) -> None:
         raise error from error.__cause__
 
 
+def _between_switches(plan: Plan, step: Step) -> bool:
+    """Whether hosts have switched before a step and others had not: where it fails, the fleet is mixed."""
+    switches = [index for index, each in enumerate(plan.steps) if isinstance(each, Switch)]
+    return bool(switches) and switches[0] < plan.steps.index(step) <= switches[-1]
+
+
 async def _tell_state(run: Run, error: PilotageError) -> None:
     """An error that changed nothing about who serves says who does, when that can be asked."""
     error.next = error.next or "mend it, then run the command again: it goes on from here"
     try:
-        serving = current(await observe(run.world))
+        observed = await observe(run.world)
     except PilotageError:
         return
-    serves = f"release {serving} serves" if serving else "nothing serves yet"
-    error.state = f"{error.state}; {serves}" if error.state else serves
+    told = serves(observed)
+    if silent := [host.name for host in observed.hosts if not host.reachable]:
+        told += f" on the hosts that answer ({', '.join(silent)} does not)"
+    error.state = f"{error.state}; {told}" if error.state else told
 
 
 async def _is_closed(run: Run) -> bool:
@@ -334,6 +405,9 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     Returns so that the caller raises ``error``, whose ``state`` then says what serves.
     """
     spec = run.plan.spec
+    if run.plan.verb in VERBS:
+        await _unboot(run, error)
+        return
     if run.plan.verb == "return" or spec.from_ == spec.to:
         if isinstance(error, Worse) and spec.from_ == spec.to:
             error.state = (
@@ -357,10 +431,26 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
         await execute(replace(run, plan=plan))
     except StepError as second:
         error.state = f"and the way back failed as well: {second.error.what}"
+        error.next = ""
+        await _tell_state(run, error)
         error.next = "run the command again: it goes on with the way back"
         return
     error.state = _serving(spec.from_)
     error.next = error.next or "deploy a revision that mends it, or this one again with --again"
+
+
+async def _unboot(run: Run, error: PilotageError) -> None:
+    """Take back what a boot started."""
+    try:
+        await execute(replace(run, plan=plan_unboot(run.plan, run.policy.drain)))
+    except StepError as second:
+        error.state = f"and what was started could not be stopped: {second.error.what}"
+        error.next = (
+            "see `pilotage status`; `pilotage deploy` brings everything to where it should be"
+        )
+        return
+    error.state = "what ran before is as it was; what was started is stopped again"
+    error.next = error.next or "mend it, then run the command again"
 
 
 def _serving(release: str | None) -> str:
@@ -372,7 +462,9 @@ def _serving(release: str | None) -> str:
 async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
     """Write down what is wanted, before anything happens."""
     plan, now = run.plan, await run.world.store.now()
-    finishes = any(isinstance(step, Finish) for step in plan.steps)
+    moving = (Finish, Start, Switch, Stop)
+    # Of the same release as before: what is wanted stays as it was written.
+    moves = plan.verb not in VERBS and any(isinstance(step, moving) for step in plan.steps)
     hosts = [host for role in goal.layout.roles for host in role.hosts]
 
     def begin(state: DeployState) -> DeployState:
@@ -383,7 +475,7 @@ async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
         entry = _entry(state, plan, claim, now)
         return replace(
             state,
-            spec=plan.spec if finishes else state.spec,
+            spec=plan.spec if moves else state.spec,
             hosts=tuple(dict.fromkeys((*state.hosts, *hosts))),
             releases=trimmed(state),
             history=(*map(_closed, state.history), entry)[-HISTORY_LENGTH:],
@@ -418,13 +510,13 @@ def trimmed(state: DeployState) -> tuple[Release, ...]:
 
 async def _end(run: Run, entry: HistoryEntry) -> None:
     """Close the entry of the history. A deployer that lost its lease leaves that to the next one."""
-    ended = replace(entry, ended_at=await run.world.store.now())
-
-    def end(state: DeployState) -> DeployState:
-        rows = (ended if row.id == entry.id else row for row in state.history)
-        return replace(state, history=tuple(rows))
-
     try:
+        ended = replace(entry, ended_at=await run.world.store.now())
+
+        def end(state: DeployState) -> DeployState:
+            rows = (ended if row.id == entry.id else row for row in state.history)
+            return replace(state, history=tuple(rows))
+
         await run.world.store.update(end, token=run.token)
     except PilotageError as error:
         run.emit(Note(text=f"the history was not written: {error.what}", level="warning"))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pilotage.errors import TargetError
 from pilotage.model import HalfRef, Instance, Kind, Life
 from pilotage.secret import Secret
-from pilotage.targets.base import Job, OnOutput, Target
+from pilotage.targets.base import Gate, Job, OnOutput, Target
 
 _LOOK_SECONDS = 0.05
 
@@ -95,14 +95,24 @@ def job(
     *,
     folder: str,
     env: Mapping[str, str | Secret],
+    image: str | None = None,
 ) -> Job:
-    """What the target is to run: ``command`` in ``folder``, as whoever begins it would."""
+    """What the target is to run: ``command`` in ``folder``, as whoever begins it would.
+
+    ``image``: what it runs in, where the target runs images.
+    """
     argv = ("/bin/sh", "-c", SAME_FOLDER, folder, *command)
-    return Job(instance, revision, argv, env=env)
+    return Job(instance, revision, argv, env=env, image=image)
 
 
-async def begin(target: Target, job: Job) -> None:
+async def no_gate() -> None:
+    """It is pilotage itself, which asks for everything that it needs when it acts."""
+
+
+async def begin(target: Target, job: Job, *, gate: Gate = no_gate) -> None:
     """Have it started, and leave it; returns once it runs, or has ended already.
+
+    ``gate``: awaited when it is on record and does not run yet.
 
     Raises
     ------
@@ -110,7 +120,7 @@ async def begin(target: Target, job: Job) -> None:
         It was not started.
     """
     caller = asyncio.create_task(
-        target.run_once(job, token=None, gate=_no_gate, output=lambda line: None)
+        target.run_once(job, token=None, gate=gate, output=lambda line: None)
     )
     try:
         while not caller.done():
@@ -138,9 +148,5 @@ async def see_its_end(target: Target, run: Instance, output: OnOutput) -> int:
     if not any(i.id == run.id for i in view.instances):
         raise TargetError(f"{run.id} is not on record any more", where=run.host)
     return await target.run_once(
-        Job(run, run.release, ("true",)), token=None, gate=_no_gate, output=output
+        Job(run, run.release, ("true",)), token=None, gate=no_gate, output=output
     )
-
-
-async def _no_gate() -> None:
-    """It is pilotage itself, which asks for everything that it needs when it acts."""

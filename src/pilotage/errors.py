@@ -14,11 +14,22 @@
         │   ├── StalePlan         the world is no longer the one the plan was made for
         │   └── LeaseHeld         another deployer holds the lease
         ├── LeaseLost             another deployer took the lease over; nothing more is touched
+        ├── HookFailed            a program of the project (a hook) cannot be run, or said no
         ├── TargetError           a process, container or pod could not be handled
         │   ├── StartFailed       an instance did not start
-        │   └── Unhealthy         an instance did not become healthy in time
+        │   ├── Unhealthy         an instance did not become healthy in time
+        │   └── HostError         a host could not be made to do something
+        │       ├── HostUnreachable   no connection to it could be made; nothing was begun there
+        │       │   ├── HostDenied        it lets nobody in with the keys that there are
+        │       │   ├── HostKeyUnknown    its key is not known yet; a person accepts it
+        │       │   └── HostKeyChanged    its key is another than the known one
+        │       ├── HostLost          the link broke: what became of the command is not known
+        │       ├── ForwardingForbidden  its sshd forwards no connections
+        │       ├── CommandFailed     a command there exited with another status than 0
+        │       └── CommandTimeout    a command there took longer than it may
         ├── Worse                 the new release answered worse than it may: errors, or times
         ├── ProxyError            the proxy refused, or did not confirm, a change
+        │   └── EdgeUnreachable   an edge, or its host, does not answer
         ├── StoreError            deploy state could not be read or written
         └── DatabaseError         the database refused
             ├── DatabaseUnavailable   no server, wrong password, no such database
@@ -41,11 +52,20 @@ __all__ = [
     "AmbiguousOutcome",
     "BackfillBlocked",
     "Blocked",
+    "CommandFailed",
+    "CommandTimeout",
     "ConfigError",
     "DatabaseError",
     "DatabaseUnavailable",
     "DeployError",
     "HalfFailed",
+    "HookFailed",
+    "HostDenied",
+    "HostError",
+    "HostKeyChanged",
+    "HostKeyUnknown",
+    "HostLost",
+    "HostUnreachable",
     "LeaseHeld",
     "LeaseLost",
     "LockUnavailable",
@@ -84,6 +104,8 @@ class PilotageError(Exception):
     """
 
     exit_status = 1
+    interruption = False
+    """Whether it was a person, or the system, who ended the command; nothing is wrong with it then."""
 
     def __init__(self, what: str, *, where: str = "", state: str = "", next: str = "") -> None:
         super().__init__(what)
@@ -183,6 +205,10 @@ class LeaseLost(DeployError):
     """Another deployer took the lease over; this one touches nothing more."""
 
 
+class HookFailed(DeployError):
+    """A hook of the project cannot be run, or did not end with 0: nothing after it is done."""
+
+
 class TargetError(DeployError):
     """A process, container or pod could not be handled."""
 
@@ -195,12 +221,91 @@ class Unhealthy(TargetError):
     """An instance did not become healthy in time, or stopped being so."""
 
 
+class HostError(TargetError):
+    """A host could not be made to do something."""
+
+
+class HostUnreachable(HostError):
+    """No connection to a host could be made; nothing was begun there."""
+
+
+class HostDenied(HostUnreachable):
+    """A host lets nobody in with the user and the keys that there are."""
+
+
+class HostKeyUnknown(HostUnreachable):
+    """A host's key is not known yet.
+
+    ``kind`` and ``fingerprint``: of the key. ``line``: what `file`, the user's ``known_hosts``, has to
+    say for it to be known.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        state: str = "",
+        next: str = "",
+        kind: str = "",
+        fingerprint: str = "",
+        line: str = "",
+        file: str = "",
+    ) -> None:
+        super().__init__(what, where=where, state=state, next=next)
+        self.kind = kind
+        self.fingerprint = fingerprint
+        self.line = line
+        self.file = file
+
+
+class HostKeyChanged(HostUnreachable):
+    """A host's key is another than the known one: perhaps another machine, or somebody in between."""
+
+
+class HostLost(HostError):
+    """The link to a host broke while a command ran: what became of it is not known."""
+
+
+class ForwardingForbidden(HostError):
+    """A host's sshd does not forward connections for us."""
+
+
+class CommandFailed(HostError):
+    """A command on a host exited with another status than 0.
+
+    ``status``: its exit status. ``err``: what it wrote to its standard error.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        state: str = "",
+        next: str = "",
+        status: int = 1,
+        err: bytes = b"",
+    ) -> None:
+        super().__init__(what, where=where, state=state, next=next)
+        self.status = status
+        self.err = err
+
+
+class CommandTimeout(HostError):
+    """A command on a host took longer than it may; without a terminal it may still run."""
+
+
 class Worse(DeployError):
     """The new release answered worse than it may: more errors, or much slower."""
 
 
 class ProxyError(DeployError):
     """The proxy refused a change, or did not confirm it in time."""
+
+
+class EdgeUnreachable(ProxyError):
+    """An edge, or its host, does not answer: what it does is not known."""
 
 
 class StoreError(DeployError):

@@ -6,7 +6,7 @@ Nothing in the core prints. Whoever calls the core passes an `Emit`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -154,15 +154,17 @@ class HalfFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillProgress(Event):
-    """A batch was committed. ``rows``: changed so far; ``fraction`` 0…1 and ``eta`` s where known.
+    """A batch was committed. ``rows``: changed so far; ``rate``: rows changed a second, lately.
 
-    ``rate``: rows changed a second, lately. ``batch``: rows of the table that this batch spanned, in
-    ``seconds``.
+    ``number``: of the pass, from 1; those after the first look for what was written meanwhile.
+    ``fraction`` 0…1 and ``eta`` s of this pass, where known; only at the end of all ``fraction`` is 1.
+    ``batch``: rows of the table that this batch spanned, in ``seconds``.
     """
 
     version: str
     rows: int
     rate: float
+    number: int = 1
     fraction: float | None = None
     eta: float | None = None
     batch: int = 0
@@ -219,11 +221,31 @@ class InstanceStopped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switched(Event):
-    """Every host confirmed the new route. ``skew_ms``: first to last confirmation, all hosts."""
+    """Each of ``hosts`` confirmed the new route. ``skew_ms``: first to last confirmation among them.
+
+    ``rest``: hosts that have not switched yet.
+    """
 
     release: str
     hosts: tuple[str, ...]
     skew_ms: float
+    rest: tuple[str, ...] = ()
+
+
+def skew_ms(switches: Sequence[Switched]) -> float | None:
+    """How long two releases got new requests, by the switches of a run; None where they still do.
+
+    A switch back counts for itself.
+    """
+    if not switches or switches[-1].rest:
+        return None
+    last = switches[-1]
+    turns = [last]
+    for one in reversed(switches[:-1]):
+        if one.release != last.release or not one.rest:
+            break
+        turns.append(one)
+    return round((last.at - turns[-1].at) * 1000 + turns[-1].skew_ms, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +313,23 @@ class CommandRan(Event):
 
     host: str
     argv: tuple[str, ...]
+    seconds: float
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookStarted(Event):
+    """A hook of the project runs; one that is a step of a plan is told as a step."""
+
+    hook: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookEnded(Event):
+    """It has ended. ``status``: its exit status, or minus the number of the signal that ended it."""
+
+    hook: str
     seconds: float
     status: int
 

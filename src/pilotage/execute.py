@@ -11,6 +11,7 @@ import asyncio
 import time
 
 from pilotage import release_command
+from pilotage.early import Early
 from pilotage.edges import close_edges, open_edges, shut
 from pilotage.errors import Misfit, PilotageError, VerifyFailed
 from pilotage.events import (
@@ -18,6 +19,7 @@ from pilotage.events import (
     InstanceHealthy,
     InstanceStarted,
     InstanceStopped,
+    Output,
     StepFailed,
     StepFinished,
     StepStarted,
@@ -55,11 +57,14 @@ from pilotage.steps import (
     Open,
     OpenEdges,
     RunFramework,
+    RunHook,
     Soak,
     Start,
+    StartFirst,
     Step,
     Stop,
     Switch,
+    Wait,
     Watch,
 )
 from pilotage.targets.base import Gate
@@ -73,16 +78,18 @@ async def execute(run: Run) -> None:
     """Every step of the plan, in order. Raises `StepError` at the first that fails."""
     steps = run.plan.steps
     index = 0
-    while index < len(steps):
-        together = expands_from(steps, index)
-        if len(together) > 1:
-            await expand_together(run, index, together)
-        else:
-            await execute_step(run, index)
-        index += len(together) or 1
+    async with Early(run, perform) as early:
+        while index < len(steps):
+            early.begin(index)
+            together = expands_from(steps, index)
+            if len(together) > 1:
+                await expand_together(run, index, together)
+            else:
+                await execute_step(run, index, early)
+            index += len(together) or 1
 
 
-async def execute_step(run: Run, index: int) -> None:
+async def execute_step(run: Run, index: int, early: Early) -> None:
     """The step of the plan at ``index``. Raises `StepError`."""
     steps = run.plan.steps
     step = steps[index]
@@ -91,7 +98,7 @@ async def execute_step(run: Run, index: int) -> None:
     try:
         await run.lease.renew(doing=step.describe())
         run.emit(StepStarted(**at))  # type: ignore[arg-type]
-        detail = await perform(run, step)
+        detail = await early.perform(index) if index in early else await perform(run, step)
     except PilotageError as error:
         run.emit(StepFailed(**at, error=error.what))  # type: ignore[arg-type]
         raise StepError(step, error) from error
@@ -104,6 +111,8 @@ async def perform(run: Run, step: Step) -> str | None:
     match step:
         case Fetch(revision=revision):
             await run.world.target.fetch(revision)
+        case RunHook(hook=hook):
+            await run_hook(run, hook)
         case EnsureProxy():
             await run.world.proxy.ensure(token=run.token)
             await shut(run.world, token=run.token)
@@ -127,11 +136,13 @@ async def perform(run: Run, step: Step) -> str | None:
             )
         case Forget(instances=instances, registrations=registrations):
             await forget(run, instances, registrations)
+        case StartFirst():
+            await start_first(run, step)
         case Start(instances=instances, revision=revision):
             await start(run, instances, revision)
         case Check(instances=instances) | Confirm(instances=instances):
             await check(run, instances)
-            if isinstance(step, Confirm):
+            if isinstance(step, Confirm) and not step.rest:
                 await mark_verified(run)
         case Open(versions=versions):
             await run.world.schema.open(versions, token=run.token)
@@ -149,11 +160,20 @@ async def perform(run: Run, step: Step) -> str | None:
             await finish(run, release)
         case Soak():
             await soak(run, step)
+        case Wait(seconds=seconds):
+            await wait(run, await run.world.store.now() + seconds)
         case Contract():
             return await contract(run, step)
         case _:
             raise AssertionError(f"no handler for {step!r}")
     return None
+
+
+async def run_hook(run: Run, hook: str) -> None:
+    """A program of the project, which is told what this run is about."""
+    release, origin = run.plan.release, run.plan.spec.from_
+    details = {"RELEASE": release.id} | ({"FROM_RELEASE": origin} if origin else {})
+    await run.world.hooks.run(hook, version=release.revision, lock=True, details=details, step=True)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -162,8 +182,11 @@ async def perform(run: Run, step: Step) -> str | None:
 
 
 async def expand_half(run: Run, ref: HalfRef, *, fresh: bool) -> None:
-    """Apply an expand half, if every running release still fits afterwards."""
-    require_fit(await observe(run.world), ref)
+    """Apply an expand half.
+
+    Nobody is asked what runs: expanding takes nothing from any release (`pilotage.model.fits`), so whatever
+    fits before fits afterwards.
+    """
     await run.world.schema.apply(
         run.migration(ref.version),
         Half.EXPAND,
@@ -286,17 +309,39 @@ async def start(run: Run, instances: tuple[Instance, ...], revision: str) -> Non
     async def one(instance: Instance) -> None:
         gate = start_gate(run.world, instance, release)
         started = await run.world.target.start(instance, revision, token=run.token, gate=gate)
-        run.emit(
-            InstanceStarted(
-                instance=started.id,
-                role=started.role,
-                host=started.host,
-                release=started.release,
-                address=started.address,
-            )
-        )
+        run.emit(_started(started))
 
     await together(one(instance) for instance in instances)
+
+
+def _started(instance: Instance) -> InstanceStarted:
+    return InstanceStarted(
+        instance=instance.id,
+        role=instance.role,
+        host=instance.host,
+        release=instance.release,
+        address=instance.address,
+    )
+
+
+async def start_first(run: Run, step: StartFirst) -> None:
+    """Start an instance through its gate, and see it healthy before anything else is done."""
+    (instance,) = step.instances
+
+    def output(line: str) -> None:
+        run.emit(Output(source=instance.role, line=line))
+
+    began = time.monotonic()
+    started = await run.world.target.boot(
+        instance,
+        step.revision,
+        limit=step.limit,
+        token=run.token,
+        gate=start_gate(run.world, instance, run.plan.release),
+        output=output,
+    )
+    run.emit(_started(started))
+    run.emit(InstanceHealthy(instance=started.id, seconds=time.monotonic() - began))
 
 
 def start_gate(world: World, instance: Instance, release: Release) -> Gate:
@@ -348,7 +393,12 @@ async def forget(run: Run, instances: tuple[Instance, ...], registrations: tuple
 async def soak(run: Run, step: Soak) -> None:
     """Wait until the soak is over, keeping the lease."""
     now = await run.world.store.now()
-    until = step.until if step.until is not None else now + step.seconds
+    await wait(run, step.until if step.until is not None else now + step.seconds)
+
+
+async def wait(run: Run, until: float) -> None:
+    """Wait until a moment (Unix time, by the store's clock), keeping the lease."""
+    now = await run.world.store.now()
     while now < until:
         await asyncio.sleep(min(5.0, until - now))
         await run.lease.renew()

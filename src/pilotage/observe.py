@@ -8,8 +8,10 @@ proves by an observation made after its intents were written (`pilotage.deploy`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
+from pilotage.hooks import Hooks, none
 from pilotage.migrate.base import Engine, Schema
 from pilotage.model import Observed
 from pilotage.proxy.base import Proxy
@@ -21,7 +23,8 @@ from pilotage.targets.base import Target
 class World:
     """The ports through which pilotage sees and changes anything.
 
-    ``engine`` is there where the migrations are a framework's own, run by its own command.
+    ``engine`` is there where the migrations are a framework's own, run by its own command. ``hooks``: the
+    project's programs that are steps of a deploy.
     """
 
     target: Target
@@ -29,17 +32,21 @@ class World:
     schema: Schema
     store: Store
     engine: Engine | None = None
+    hooks: Hooks = field(default_factory=none)
 
 
 async def observe(world: World, *, token: int | None = None) -> Observed:
     """What is, now. ``token``: with authority, as `pilotage.targets.base.Target.observe` has it.
 
-    The routes are asked last: once the hosts are fenced off, no earlier deployer changes them.
+    With a token the routes are asked last: once the hosts are fenced off, no earlier deployer changes them.
     """
     state = await world.store.read()
     schema = await world.schema.view()
-    view = await world.target.observe(token=token)
-    routes = await world.proxy.observe()
+    if token is None:
+        view, routes = await asyncio.gather(world.target.observe(), world.proxy.observe())
+    else:
+        view = await world.target.observe(token=token)
+        routes = await world.proxy.observe()
     return Observed(
         state=state, hosts=view.hosts, instances=view.instances, routes=routes, schema=schema
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pilotage.errors import Misfit, PilotageError
 from pilotage.events import Emit
@@ -26,6 +28,8 @@ from pilotage.plan.plan import Plan
 from pilotage.plan.rule import join_refs, misfit
 from pilotage.steps import Step
 from pilotage.store import Lease
+
+T = TypeVar("T")
 
 Counts = Mapping[str, Sample]
 """What a release answered so far, by host."""
@@ -111,3 +115,14 @@ async def together(actions: Iterable[Awaitable[None]]) -> None:
     failures = [result for result in results if isinstance(result, BaseException)]
     for failure in sorted(failures, key=lambda f: isinstance(f, Exception)):
         raise failure
+
+
+@contextlib.asynccontextmanager
+async def begun(action: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Begin something beside the block; what the block did not wait for is cancelled at its end."""
+    task = asyncio.create_task(action)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -48,8 +48,13 @@ def reveal(value: str | Secret) -> str:
 
 
 def mask(text: str, secrets: Iterable[Secret]) -> str:
-    """``text`` with every occurrence of a secret (of 4 characters or more) masked."""
-    for secret in sorted(secrets, key=lambda s: -len(s.reveal())):
-        if len(secret.reveal()) >= 4:
-            text = text.replace(secret.reveal(), MASK)
+    """``text`` with every occurrence of a secret (of 4 characters or more) masked.
+
+    Of one with several lines (a key) each line of 8 characters or more as well: output comes by lines.
+    """
+    hidden = {secret.reveal() for secret in secrets}
+    lines = {line.strip() for value in hidden if "\n" in value for line in value.splitlines()}
+    for value in sorted((*hidden, *(x for x in lines if len(x) >= 8)), key=len, reverse=True):
+        if len(value) >= 4:
+            text = text.replace(value, MASK)
     return text

@@ -55,6 +55,17 @@ class Fetch(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class RunHook(Step):
+    """Run a program of the project, here. ``path``: where it is, as it is shown."""
+
+    hook: str
+    path: str
+
+    def describe(self) -> str:
+        return f"run the hook {self.hook}: {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureProxy(Step):
     """Have a proxy running on every host, with the front that the deploy state wants."""
 
@@ -205,6 +216,22 @@ class Start(Step):
         return f"start {_count(self.instances)} of {self.revision[:12]}{_no_traffic(self)}"
 
 
+@dataclass(frozen=True, slots=True)
+class StartFirst(Start):
+    """Start an instance alone and wait until it is healthy: what its image runs before it serves, a
+    migration say, is then run once. ``limit``: seconds until it listens, apart from those of its health.
+    """
+
+    limit: float = 0.0
+
+    def describe(self) -> str:
+        host = self.instances[0].host
+        return (
+            f"start {_count(self.instances)} of {self.revision[:12]} on {host} first, alone, and wait until "
+            f"healthy: its entrypoint has {self.limit:g} s to prepare the database"
+        )
+
+
 def _no_traffic(step: Start) -> str:
     return ", without traffic" if any(i.kind == "traffic" for i in step.instances) else ""
 
@@ -279,21 +306,27 @@ def _asked(limits: Limits, against: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Switch(Step):
-    """Send new requests to these instances, on every host; old ones finish what they have."""
+    """Send new requests to these instances, on all of their hosts; old ones finish what they have.
+
+    ``rest``: hosts that have not switched once this is done, so that two releases serve.
+    """
 
     release: str
     instances: tuple[Instance, ...]
+    rest: tuple[str, ...] = ()
 
     def describe(self) -> str:
         hosts = dict.fromkeys(i.host for i in self.instances)
-        return f"SWITCH new requests to {self.release} on {', '.join(hosts)}"
+        still = f", not yet on {', '.join(self.rest)}" if self.rest else ""
+        return f"SWITCH new requests to {self.release} on {', '.join(hosts)}{still}"
 
 
 @dataclass(frozen=True, slots=True)
 class Confirm(Step):
-    """After the switch: the new instances are still healthy."""
+    """After the switch: the new instances are still healthy. ``rest``: hosts that have not switched."""
 
     instances: tuple[Instance, ...]
+    rest: tuple[str, ...] = ()
 
     def describe(self) -> str:
         return "verify the switch: every new instance is still healthy"
@@ -328,6 +361,16 @@ class Finish(Step):
 
     def describe(self) -> str:
         return f"record {self.release} as what runs now" if self.release else "record the end"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(Step):
+    """Let some seconds pass before the next hosts take their turn."""
+
+    seconds: float
+
+    def describe(self) -> str:
+        return f"wait {self.seconds:g} s before the next hosts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from pilotage.errors import LeaseHeld, LeaseLost, StoreError
@@ -21,6 +21,9 @@ from pilotage.targets.base import Document
 
 POLL_SECONDS = 0.5
 CONFLICTS = 50
+
+Floor = Callable[[], Awaitable[int]]
+"""The highest token that the hosts have seen (`pilotage.targets.base.Target.highest`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,14 @@ class Claim:
     wait: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What this store wrote last."""
+
+    version: int
+    state: DeployState
+
+
 class Store:
     """Reads and changes `DeployState`; a change needs the token of the lease in force.
 
@@ -44,9 +55,11 @@ class Store:
     document was lost with its database, so that a new beginning is not taken for an old deployer.
     """
 
-    def __init__(self, document: Document, *, floor: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, document: Document, *, floor: Floor | None = None) -> None:
         self._document = document
         self._floor = floor
+        self._seen: int | None = None
+        self._last: _Written | None = None
 
     async def read(self) -> DeployState:
         """The state as it is now."""
@@ -68,6 +81,13 @@ class Store:
             ``token`` is no longer the highest, or the lease was broken by a person.
         """
 
+        last = self._last
+        if last is not None and last.state.token == token and last.state.lease is not None:
+            # Nobody but us writes under our lease, as a rule: the swap itself tells whether that is so.
+            after = change(last.state)
+            if await self._write(after, expected=last.version):
+                return after
+
         def fenced(state: DeployState) -> DeployState:
             if state.token != token or state.lease is None:
                 raise lease_lost(state)
@@ -75,12 +95,19 @@ class Store:
 
         return await self._swap(fenced)
 
+    async def _write(self, state: DeployState, *, expected: int) -> bool:
+        self._last = None
+        done = await self._document.write(state.to_json(), expected=expected)
+        if done:
+            self._last = _Written(expected + 1, state)
+        return done
+
     async def _swap(self, change: Callable[[DeployState], DeployState]) -> DeployState:
         for _ in range(CONFLICTS):
             version, body = await self._document.read()
             before = DeployState.from_json(body)
             after = change(before)
-            if after == before or await self._document.write(after.to_json(), expected=version):
+            if after == before or await self._write(after, expected=version):
                 return after
         raise StoreError(
             f"the deploy state was changed by others {CONFLICTS} times in a row",
@@ -99,6 +126,7 @@ class Store:
         give_up = time.monotonic() + claim.wait
         told = False
         while True:
+            seen = await self._highest()
             version, body = await self._document.read()
             state = DeployState.from_json(body)
             now = await self._document.now()
@@ -107,8 +135,8 @@ class Store:
                 row = LeaseRow(
                     owner=claim.owner, reason=claim.reason, since=now, expires=now + claim.ttl
                 )
-                taken = replace(state, token=max(state.token, self._floor()) + 1, lease=row)
-                if await self._document.write(taken.to_json(), expected=version):
+                taken = replace(state, token=max(state.token, seen) + 1, lease=row)
+                if await self._write(taken, expected=version):
                     emit(
                         LeaseTaken(
                             owner=claim.owner,
@@ -128,6 +156,12 @@ class Store:
                     )
                 )
             await asyncio.sleep(min(POLL_SECONDS, max(0.0, give_up - time.monotonic())))
+
+    async def _highest(self) -> int:
+        """The highest token of the hosts, asked once: what others raise it to later, the document has as well."""
+        if self._seen is None:
+            self._seen = await self._floor() if self._floor else 0
+        return self._seen
 
     async def acquire_hold(self, claim: Claim, emit: Emit) -> Lease:
         """Take the lock for a person: it has no heartbeat and does not expire.

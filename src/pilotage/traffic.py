@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pilotage.edges import wanted_front
-from pilotage.errors import ProxyError, Unhealthy
+from pilotage.errors import EdgeUnreachable, LeaseLost, PilotageError, ProxyError, Unhealthy
 from pilotage.events import Drained, Note, Switched
-from pilotage.model import Endpoint, Instance, Route
+from pilotage.model import Endpoint, Instance, Kind, Route
 from pilotage.record import mark_switched
-from pilotage.run import Run, judge, together
+from pilotage.run import Run, begun, judge, together
 from pilotage.steps import Canary, Switch
 from pilotage.watch import begin, watch
 
 
 async def switch(run: Run, step: Switch) -> str:
     """Send new requests to the new instances on every host; if one does not confirm, switch back."""
-    await ready_to_switch(run, step)
-    addresses, before = await addresses_and_routes(run)
-    routes = {
-        host: new_route(step, host, before.get(host, Route()), addresses)
-        for host in dict.fromkeys(i.host for i in step.instances)
-    }
-    moments = await apply_routes(run, routes, before)
+    async with begun(require_fitting(run)) as fitting:
+        addresses, before = await addresses_and_routes(run)
+        await fitting
+    hosts = tuple(dict.fromkeys(instance.host for instance in step.instances))
+    require_answers(hosts, before)
+    routes = {host: new_route(step, host, before[host], addresses) for host in hosts}
+    # Beside what each edge is given first: the answers are waited for before any route comes into force.
+    async with begun(healthy_now(run, *step.instances)) as healthy:
+        moments = await apply_routes(run, routes, before, healthy)
     skew = (max(moments) - min(moments)) * 1000 if moments else 0.0
-    await mark_switched(run)
-    run.emit(Switched(release=step.release, hosts=tuple(routes), skew_ms=skew))
+    if not step.rest:
+        await mark_switched(run)
+    run.emit(Switched(release=step.release, hosts=tuple(routes), skew_ms=skew, rest=step.rest))
     return f"confirmed by {len(routes)} host(s) within {skew:.1f} ms" if len(routes) > 1 else ""
 
 
@@ -51,21 +55,41 @@ async def canary(run: Run, step: Canary) -> str:
 
 async def addresses_and_routes(run: Run) -> tuple[dict[str, str | None], dict[str, Route]]:
     """Where every living instance listens, and the routes in force."""
-    view = await run.world.target.observe()
-    routes = dict(await run.world.proxy.observe())
-    return {i.id: i.address for i in view.instances if i.alive}, routes
+    view, routes = await asyncio.gather(run.world.target.observe(), run.world.proxy.observe())
+    return {i.id: i.address for i in view.instances if i.alive}, dict(routes)
 
 
-async def ready_to_switch(run: Run, step: Switch | Canary) -> None:
-    """Right before the switch: the release fits the schema, and every new instance is healthy."""
+def require_answers(hosts: tuple[str, ...], routes: Mapping[str, Route]) -> None:
+    """Raise `EdgeUnreachable` when an edge does not say what it does: there would be no way back from there."""
+    silent = [host for host in hosts if host not in routes]
+    if silent:
+        raise EdgeUnreachable(
+            "the edge does not answer, so nothing was switched anywhere",
+            where=", ".join(silent),
+            state="no request was moved",
+            next="see that the host and its edge are up; then run the command again",
+        )
+
+
+async def ready_to_switch(run: Run, step: Canary) -> None:
+    """Right before requests are sent there: the release fits the schema, and every new instance is healthy."""
+    await require_fitting(run)
+    await healthy_now(run, *step.instances)
+
+
+async def require_fitting(run: Run) -> None:
+    """Raise `Misfit` when the release does not fit the schema as it is now."""
     schema = await run.world.schema.view()
     judge(run.plan.release, schema.announced)
-    await together(healthy_now(run, instance) for instance in step.instances)
 
 
-async def healthy_now(run: Run, instance: Instance) -> None:
-    """Ask once."""
-    await run.world.target.check(instance, limit=0)
+async def healthy_now(run: Run, *instances: Instance) -> None:
+    """Ask each once."""
+
+    async def one(instance: Instance) -> None:
+        await run.world.target.check(instance, limit=0)
+
+    await together(one(instance) for instance in instances)
 
 
 def new_route(step: Switch, host: str, before: Route, addresses: dict[str, str | None]) -> Route:
@@ -107,41 +131,82 @@ def drained(
     )
 
 
-async def apply_routes(run: Run, routes: dict[str, Route], before: dict[str, Route]) -> list[float]:
+class _NotAlone(ProxyError):
+    """A host did not switch because another one could not, or an instance is not healthy."""
+
+
+async def apply_routes(
+    run: Run,
+    routes: dict[str, Route],
+    before: dict[str, Route],
+    condition: asyncio.Future[None] | None = None,
+) -> list[float]:
     """Apply on all hosts at once; a host that fails takes every host back to where it was.
 
-    A route that is in force already is not applied again. Returns when each host confirmed.
+    Each host first puts in force what its route needs; the routes follow when all have. So a host that
+    refuses, or is lost, before that keeps every one from switching, and the rest is one file a host.
+    ``condition``: the routes wait for it as well; what it raises is raised, and keeps every host from
+    switching. A route that is in force already is not applied again. Returns when each host confirmed.
     """
     proxy, front = run.world.proxy, await wanted_front(run.world)
     fronted = {host: replace(route, front=front) for host, route in routes.items()}
     changes = {host: route for host, route in fronted.items() if before.get(host) != route}
+    everyone = asyncio.Barrier(max(len(changes), 1))
+
+    async def ready() -> None:
+        if condition is not None:
+            await asyncio.wait({condition})
+            if condition.exception() is not None:
+                raise _NotAlone("a new instance is not healthy")
+        try:
+            await everyone.wait()
+        except asyncio.BrokenBarrierError as broken:
+            raise _NotAlone("another host was not ready to switch") from broken
+
+    async def one(host: str, route: Route) -> float:
+        try:
+            return await proxy.apply(host, route, token=run.token, ready=ready)
+        except BaseException:
+            await everyone.abort()
+            raise
+
     results = await asyncio.gather(
-        *(proxy.apply(host, route, token=run.token) for host, route in changes.items()),
-        return_exceptions=True,
+        *(one(host, route) for host, route in changes.items()), return_exceptions=True
     )
     failures = [result for result in results if isinstance(result, BaseException)]
+    if condition is not None and not any(isinstance(it, LeaseLost) for it in failures):
+        await condition
     if not failures:
         return [result for result in results if isinstance(result, float)]
-    failure = failures[0]
-    if isinstance(failure, ProxyError):
-        failure.state = await restore_routes(run, {h: before.get(h, Route()) for h in changes})
+    # A lost lease is the whole truth: whoever has it now changes the routes.
+    failure = min(failures, key=lambda it: (not isinstance(it, LeaseLost), type(it) is _NotAlone))
+    if isinstance(failure, PilotageError) and not isinstance(failure, LeaseLost):
+        failure.state = await restore_routes(run, {host: before[host] for host in changes})
     raise failure
 
 
-async def restore_routes(run: Run, before: dict[str, Route]) -> str:
-    """Put the old routes back where they are not in force; says where that is not certain."""
-    unsure = []
+async def restore_routes(run: Run, before: Mapping[str, Route]) -> str:
+    """Put the old routes back where they are not in force, on all hosts at once.
+
+    Says where that is not certain: a host that does not answer may have switched.
+    """
     now, front = await run.world.proxy.observe(), await wanted_front(run.world)
-    for host, old in before.items():
-        route = replace(old, front=front or old.front)
-        if now.get(host, Route()) == route:
-            continue
-        try:
-            await run.world.proxy.apply(host, route, token=run.token)
-        except ProxyError:
+    wanted = {host: replace(old, front=front or old.front) for host, old in before.items()}
+    changes = {host: route for host, route in wanted.items() if now.get(host) != route}
+    results = await asyncio.gather(
+        *(run.world.proxy.apply(host, route, token=run.token) for host, route in changes.items()),
+        return_exceptions=True,
+    )
+    unsure = []
+    for host, result in zip(changes, results, strict=True):
+        if isinstance(result, PilotageError):
             unsure.append(host)
+        elif isinstance(result, BaseException):
+            raise result
     if unsure:
-        return f"whether {', '.join(unsure)} switched is unknown"
+        return (
+            f"whether {', '.join(unsure)} switched is unknown; every other host has its old route"
+        )
     return "every host has its old route"
 
 
@@ -149,7 +214,11 @@ async def drain(run: Run, instances: tuple[Instance, ...], limit: float) -> str 
     """Send old instances no new request, wait for those in flight, then take them out of the route."""
     routes, wanted = await run.world.proxy.observe(), await wanted_front(run.world)
     ids = {instance.id for instance in instances}
-    left_over: list[str] = []
+    served = {instance.host for instance in instances if instance.kind is Kind.TRAFFIC}
+    left_over = [
+        f"the edge of {host} does not answer, so what is in flight there is not known"
+        for host in sorted(served - routes.keys())
+    ]
 
     async def one(host: str, route: Route) -> None:
         front = wanted or route.front  # nobody looked who would answer, were it opened here

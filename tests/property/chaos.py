@@ -25,6 +25,7 @@ from pilotage.errors import (
 )
 from pilotage.model import DeployState, Instance, Life, Route
 from pilotage.observe import World
+from pilotage.proxy.base import Ready
 from pilotage.store import Store
 from pilotage.targets.base import Gate, Job, OnOutput, TargetView
 
@@ -343,11 +344,22 @@ class ProxyPort(Port):
         super().__init__(process, oracle.proxy)
         self._oracle = oracle
 
-    async def apply(self, host: str, route: Route, *, token: int) -> float:
+    async def apply(
+        self, host: str, route: Route, *, token: int, ready: Ready | None = None
+    ) -> float:
         """Put a route in force."""
         await self._process.point("proxy.apply")
         before = self._oracle.proxy.routes.get(host, Route())
-        moment: float = await self._inner.apply(host, route, token=token)
+
+        async def everyone() -> None:
+            nonlocal before
+            assert ready is not None
+            await ready()
+            before = self._oracle.proxy.routes.get(host, Route())
+
+        moment: float = await self._inner.apply(
+            host, route, token=token, ready=everyone if ready else None
+        )
         self._oracle.acted(host, token, "a route changed")
         state = await true_state(self._oracle)
         if token >= state.token:  # else a host could not be told yet that the lease was taken over
@@ -393,9 +405,24 @@ class TargetPort(Port):
             launched = True
 
         started: Instance = await self._inner.start(instance, revision, token=token, gate=passed)
-        if launched:
+        if launched and self._process.verb != "part":  # there a person said what comes first
             self._oracle.launched(started)
         await self._process.point("target.start", after=True)
+        return started
+
+    async def boot(
+        self,
+        instance: Instance,
+        revision: str,
+        *,
+        limit: float,
+        token: int,
+        gate: Gate,
+        output: OnOutput,
+    ) -> Instance:
+        """Start and check."""
+        started = await self.start(instance, revision, token=token, gate=gate)
+        await self.check(started)
         return started
 
     async def run_once(self, job: Job, *, token: int | None, gate: Gate, output: OnOutput) -> int:

@@ -399,7 +399,7 @@ def unchecked_start(stack: contextlib.ExitStack) -> None:
 def switch_counted_before_confirmation(stack: contextlib.ExitStack) -> None:
     """A host that does not confirm its route is counted as switched."""
 
-    async def apply_routes(run: Run, routes: dict[str, Any], before: object) -> list[float]:
+    async def apply_routes(run: Run, routes: dict[str, Any], *_: object) -> list[float]:
         moments = [0.0]
         for host, route in routes.items():
             with contextlib.suppress(ProxyError):

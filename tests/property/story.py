@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pilotage.cli.standing import standing
 from pilotage.deploy import console, contract, deploy, forget_host, rollback
 from pilotage.errors import (
     HalfFailed,
+    LeaseLost,
     PilotageError,
+    ProxyError,
     Refused,
+    TargetError,
     VerifyFailed,
     Worse,
 )
@@ -40,7 +44,8 @@ from pilotage.model import (
     expand,
     session_name,
 )
-from pilotage.plan import Goal, Layout, Policy
+from pilotage.observe import observe
+from pilotage.plan import Goal, Layout, Policy, Rolling
 from pilotage.plan.halves import in_band
 from pilotage.store import Claim
 from pilotage.targets.base import Job, OnOutput
@@ -83,6 +88,7 @@ OPS = (
     "down",
     "forget_host",
     "hosts",
+    "part",
 )
 DEPLOYS = ("next", "downtime", "deploy", "again")
 
@@ -104,6 +110,8 @@ class Example:
     verify: float = 0.0
     canary: tuple[float, ...] = ()
     rate: int = 1000
+    limit: str = ""  # hosts that take turns at once; none: all of them
+    first: bool = False  # one instance starts alone, as where images prepare their database
 
 
 @dataclass
@@ -170,6 +178,8 @@ class Story:
             verify=self.example.verify,
             canary=self.example.canary,
             step=1.0,
+            rolling=Rolling(self.example.limit, wait=1.0) if self.example.limit else None,
+            first=60.0 if self.example.first else None,
         )
         return Goal(version.release, self.layout(), policy, version.migrations, before)
 
@@ -251,13 +261,40 @@ class Story:
         """One operation, as a process."""
         process = self.process(op.kind)
         before, moods = (await self.state()).spec, self.proxy.moods
+        mixed = len(self._serving()) > 1
         error = await self.act(process, self._operate(process, op))
         after = (await self.state()).spec
         if self.proxy.moods == moods:
             self._kept(before, after)
         if isinstance(error, Worse) and after is not None:
             self._taken_back(after)
+        await self._mixed(error, meant=mixed or op.kind == "part")
         return process
+
+    def _serving(self) -> set[str]:
+        routes = self.proxy.routes
+        return {e.release for host in self.names if host in routes for e in routes[host].active}
+
+    async def _mixed(self, error: PilotageError | None, *, meant: bool) -> None:
+        """A fleet with two releases is said to be one, and no failure of a host or an edge leaves it so.
+
+        ``meant``: it was one before the operation, or the operation is to make it one.
+        """
+        releases = self._serving()
+        if len(releases) < 2 or self.hosts_were_away or self.chaos.database_down:
+            return
+        onlooker = Process("status", Chaos((), (), self.oracle, self._happen))
+        stands = standing(await observe(onlooker.world(self.oracle)))
+        if stands.settled or "MIXED" not in stands.state or not stands.next:
+            raise Violation(f"{sorted(releases)} serve, and the status is: {stands}")
+        if error is None or meant or len(self.example.faults) > 1:
+            return
+        if isinstance(error, (Refused, LeaseLost)):
+            return
+        if isinstance(error, (TargetError, ProxyError, Worse)):
+            raise Violation(f"{sorted(releases)} serve after: {error}; state: {error.state}")
+        if "MIXED" not in error.state:
+            raise Violation(f"{sorted(releases)} serve, and {error!r} says: {error.state}")
 
     def _emit(self, event: Event) -> None:
         self.events.append(event)
@@ -317,6 +354,10 @@ class Story:
                 goal = self.goal(versions[self.cursor], state)
                 back = op.arg % 2 == 1
                 await deploy(world, goal, claim, emit, downtime=True, live_on_failure=back)
+            case "part":
+                self.cursor = min(self.cursor + 1, len(versions) - 1)
+                goal = self.goal(versions[self.cursor], state)
+                await deploy(world, self._part_of(goal, op.arg), claim, emit)
             case "maintenance":
                 front = Front("maintenance", body=f"by {process.name}")
                 await close(world, self.layout(), front, claim, emit)
@@ -361,6 +402,14 @@ class Story:
             case _:
                 raise AssertionError(op)
 
+    def _part_of(self, goal: Goal, arg: int) -> Goal:
+        """The goal for one host alone, and on it perhaps for one role alone."""
+        host = self.names[arg % len(self.names)]
+        roles = [role.name for role in goal.layout.roles if host in role.hosts]
+        chosen = roles if arg < 3 else roles[arg % len(roles) :][:1]
+        only = frozenset((host, role) for role in chosen)
+        return replace(goal, layout=replace(goal.layout, only=only))
+
     def _newest_expand(self, arg: int) -> HalfRef | None:
         """The newest expand half of a lane that is applied: what a person may take back."""
         lane = arg % len(self.repository.lanes)
@@ -391,12 +440,19 @@ class Story:
 
     async def _forget(self, world: Any, claim: Claim, emit: Any) -> None:
         """A host that is out of the configuration is gone for good: it is burnt, and forgotten."""
-        state = await self.state()
-        gone = [host for host in state.hosts if host not in self.names]
+        gone = await self._gone()
         if gone:
             self._burn(gone[0])
             await forget_host(world, gone[0], claim, emit)
             self.oracle.forget(gone[0])
+
+    async def _gone(self) -> list[str]:
+        """Hosts out of the configuration that the state knows, or a registration.
+
+        A registration alone: somebody started an instance there, and no deploy ever went there.
+        """
+        known = [*(await self.state()).hosts, *(r.host for r in self.server.registered.values())]
+        return [host for host in dict.fromkeys(known) if host not in self.names]
 
     def _burn(self, host: str) -> None:
         for instance in self.target.everything():
@@ -549,8 +605,7 @@ class Story:
         await asyncio.sleep(10 * TTL)
         if self.failure:
             raise self.failure
-        gone = [h for h in (await self.state()).hosts if h not in self.names]
-        for _ in gone:
+        for _ in await self._gone():
             await self.do(Op("forget_host"))
 
     async def _again(self) -> None:

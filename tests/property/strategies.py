@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from .chaos import FAULTS, Fault
@@ -34,6 +36,8 @@ OP_WEIGHTS = ("next",) * 6 + (
     "downtime",
     "maintenance",
     "live",
+    "part",
+    "part",
 )
 ops = st.builds(
     Op,
@@ -70,7 +74,7 @@ def examples(draw: st.DrawFn) -> Example:
     for back, (one, other) in draw(st.lists(steps, min_size=2, max_size=4)):
         base = releases[-1 - back // 3] if len(releases) > 1 else releases[-1]
         releases.append((base[0] + one, base[1] + other))
-    return Example(
+    example = Example(
         writings=written,
         releases=tuple(releases),
         ops=(Op("next"), *draw(st.lists(ops, min_size=2, max_size=7))),
@@ -85,6 +89,11 @@ def examples(draw: st.DrawFn) -> Example:
         canary=draw(st.sampled_from(((), (0.05,), (0.05, 0.25)))),
         rate=draw(st.sampled_from((1000, 1000, 10, 0))),
     )
+    limit = draw(st.sampled_from(("", "", "", "1", "50%")))
+    # Shares are given on all hosts at once, so a configuration has one of them.
+    if not example.canary:
+        example = replace(example, limit=limit)
+    return replace(example, first=draw(st.sampled_from((False, False, True))))
 
 
 __all__ = ["OPS", "examples"]

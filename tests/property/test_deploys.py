@@ -15,7 +15,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase
 
-from pilotage.events import Judged
+from pilotage.events import Judged, Planned
+from pilotage.steps import StartFirst, Switch
 
 from .chaos import Fault
 from .hunt import at_every_point, drawn
@@ -46,13 +47,18 @@ def test_the_examples_are_not_empty() -> None:
             happened[line.partition(": ")[2].partition(" ")[0]] += 1
         happened[story.ending] += 1
         for event in story.events:
+            if isinstance(event, Planned):
+                switches = sum(isinstance(step, Switch) for step in event.plan.steps)
+                happened["in turns"] += switches > 1
+                happened["first"] += any(isinstance(step, StartFirst) for step in event.plan.steps)
             if isinstance(event, Judged):
                 stage = "canary" if event.share < 1 else "watch"
                 happened[f"{stage} {event.finding}"] += 1
         happened["contracts"] += sum(ref.half == "contract" for ref in story.server.done)
         happened["backfills"] += sum(m.backfill is not None for m in story.applied())
 
-    drawn(300, 1, body, phases=[Phase.generate])
+    drawn(400, 1, body, phases=[Phase.generate])
+    body(BAD)
     wanted = {
         "downtime done": 20,
         "downtime crashed": 1,
@@ -64,6 +70,9 @@ def test_the_examples_are_not_empty() -> None:
         "contract done": 50,
         "rollback done": 15,
         "rollback Misfit": 20,
+        "in turns": 10,
+        "first": 50,
+        "part done": 15,
         "half done": 30,
         "down done": 5,
         "next crashed": 50,
@@ -131,6 +140,23 @@ BAD = replace(CANARY, faults=(Fault(1, "worsen", 1, "target.check"),))
 """The second release answers worse: it is on its way back from its first share."""
 
 
+TURNS = Example(
+    writings=(Writing(0, "rename", flags=HABITS[2]),),
+    releases=((1, 1), (2, 1)),
+    ops=(Op("next"), Op("next", 1)),
+    hosts=2,
+    verify=1.0,
+    limit="1",
+)
+"""Hosts take turns; every point of a step between two switches is one at which the fleet is mixed."""
+
+FIRST = replace(TURNS, first=True)
+"""And one instance starts alone before all others; whoever comes after a crash waits for that one."""
+
+PART = replace(TURNS, ops=(Op("next"), Op("part", 1), Op("next", 1)), limit="")
+"""The second release comes to the second host alone, and to the other one with the next command."""
+
+
 EVERY_POINT = {
     "crash": ("crash", 0, STORY),
     "interrupt": ("interrupt", 0, STORY),
@@ -161,6 +187,18 @@ EVERY_POINT = {
     "crash under maintenance": ("crash", 0, CLOSED),
     "fail under maintenance": ("fail", 0, CLOSED),
     "opened meanwhile": ("take_over", 3, CLOSED),
+    "crash in turns": ("crash", 0, TURNS),
+    "fail in turns": ("fail", 0, TURNS),
+    "host away in turns": ("host_away", 1, TURNS),
+    "answers worse in turns": ("worsen", 1, TURNS),
+    "turns taken over by a rollback": ("take_over", 2, replace(TURNS, ops=(*TURNS.ops, BACK))),
+    "crash where one starts first": ("crash", 0, FIRST),
+    "fail where one starts first": ("fail", 0, FIRST),
+    "kill where one starts first": ("kill", 0, FIRST),
+    "taken over where one starts first": ("take_over", 2, replace(FIRST, ops=(*FIRST.ops, BACK))),
+    "crash in downtime where one starts first": ("crash", 0, replace(DOWN, first=True)),
+    "crash in a part": ("crash", 0, PART),
+    "fail in a part": ("fail", 0, PART),
 }
 
 

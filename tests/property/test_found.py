@@ -58,6 +58,15 @@ FOUND = {
         ops=(NEXT, NEXT, NEXT, Op("half")),
         hosts=1,
     ),
+    "what ran on a host that no deploy knew was nobody's to forget": Example(
+        writings=(Writing(0, "rename"), Writing(0, "rename")),
+        releases=((1, 1), (2, 1), (3, 1), (4, 1), (5, 1)),
+        ops=(NEXT, NEXT, Op("contract"), Op("hosts", 1)),
+        faults=(Fault(1, "fail"), Fault(41, "take_over", 3), Fault(2, "foreign", 5)),
+        hosts=1,
+        overlap=False,
+        verify=1.0,
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilotage.model import Route, Sample
+from pilotage.proxy.base import Ready
 from pilotage.proxy.memory import MemoryProxy
 
 NOISE = 1000
@@ -43,10 +44,12 @@ class CountingProxy(MemoryProxy):
         for release in tuple(self.worse):
             self.change_mood(release)
 
-    async def apply(self, host: str, route: Route, *, token: int) -> float:
+    async def apply(
+        self, host: str, route: Route, *, token: int, ready: Ready | None = None
+    ) -> float:
         """What came until now went by the old route."""
         self.pass_on()
-        return await super().apply(host, route, token=token)
+        return await super().apply(host, route, token=token, ready=ready)
 
     async def measure(self, release: str) -> Mapping[str, Sample]:
         """What came until now is counted."""

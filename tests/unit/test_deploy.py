@@ -12,14 +12,16 @@ from pilotage.deploy import deploy, rollback
 from pilotage.errors import (
     LeaseLost,
     Misfit,
+    PilotageError,
     ProxyError,
     Refused,
     StalePlan,
     StartFailed,
+    TargetError,
     Unhealthy,
 )
 from pilotage.events import Ended, Event, InstanceStarted, InstanceStopped, Note, Switched
-from pilotage.model import Role, Ships, release_id
+from pilotage.model import Role, Route, Ships, release_id
 from pilotage.plan import Goal
 from pilotage.store import Claim
 
@@ -189,6 +191,129 @@ def test_a_host_that_does_not_confirm_takes_every_host_back() -> None:
         up(world, goal("v2", roles=roles))
     assert {e.release for r in world.proxy.routes.values() for e in r.active} == {V1}
     assert world.running() == [f"web@{V1}"] * 3
+
+
+FLEET = ("a", "b", "c")
+FLEET_ROLES = (Role("web", FLEET, traffic=True),)
+
+
+def fleet_at_v1() -> MemoryWorld:
+    """Three hosts that serve the first release."""
+    world = MemoryWorld(FLEET)
+    up(world, goal("v1", roles=FLEET_ROLES))
+    return world
+
+
+def releases_by_host(world: MemoryWorld) -> dict[str, set[str]]:
+    return {host: {e.release for e in r.active} for host, r in world.proxy.routes.items()}
+
+
+def test_nothing_old_is_stopped_and_nothing_switched_before_every_host_is_ready() -> None:
+    world = fleet_at_v1()
+    apply, story = world.proxy.apply, []
+
+    async def told(host: str, route: Route, **more: object) -> float:
+        alive = [i for i in world.target.everything() if i.alive]
+        if {e.release for e in route.active} == {V2} and not route.draining:
+            story.append("take out")
+        else:
+            story.append("switch")
+            assert {(i.host, i.release) for i in alive} == {(h, r) for h in FLEET for r in (V1, V2)}
+            assert all(world.target.healthy(i.id) for i in alive)
+        return await apply(host, route, **more)
+
+    world.proxy.apply = told  # type: ignore[method-assign,assignment]
+    up(world, goal("v2", roles=FLEET_ROLES))
+    assert story == ["switch"] * 3 + ["take out"] * 3
+    switched = [e for e in world.events if isinstance(e, Switched) and e.release == V2]
+    assert [e.hosts for e in switched] == [FLEET]
+
+
+def test_a_host_whose_edge_does_not_say_what_it_does_keeps_the_others_from_switching() -> None:
+    world = fleet_at_v1()
+    observe, apply = world.proxy.observe, world.proxy.apply
+
+    async def silent() -> dict[str, Route]:
+        return {host: route for host, route in (await observe()).items() if host != "c"}
+
+    async def never(host: str, route: Route, **more: object) -> float:
+        raise AssertionError(f"{host} was switched")
+
+    world.proxy.observe = silent  # type: ignore[method-assign,assignment]
+    world.proxy.apply = never  # type: ignore[method-assign,assignment]
+    with pytest.raises(ProxyError, match="nothing was switched anywhere") as failed:
+        up(world, goal("v2", roles=FLEET_ROLES))
+    assert failed.value.where == "c"
+    assert releases_by_host(world) == {host: {V1} for host in FLEET}
+    assert world.running().count(f"web@{V1}") == 3
+    world.proxy.observe, world.proxy.apply = observe, apply  # type: ignore[method-assign]
+    up(world, goal("v2", roles=FLEET_ROLES), again=True)
+    assert releases_by_host(world) == {host: {V2} for host in FLEET}
+
+
+@pytest.mark.parametrize("error", [ProxyError, TargetError])
+def test_a_host_that_goes_away_as_it_switches_is_unknown_and_the_others_go_back(
+    error: type[PilotageError],
+) -> None:
+    world = fleet_at_v1()
+    apply = world.proxy.apply
+
+    async def lost(host: str, route: Route, **more: object) -> float:
+        if host == "c" and world.target.answers("c"):
+            await apply(host, route, **more)
+            world.target.take_away("c")
+            raise error("the link broke", where="c")
+        return await apply(host, route, **more)
+
+    world.proxy.apply = lost  # type: ignore[method-assign,assignment]
+    with pytest.raises(error) as failed:
+        up(world, goal("v2", roles=FLEET_ROLES))
+    assert releases_by_host(world) == {"a": {V1}, "b": {V1}, "c": {V2}}
+    assert f"web@{V2}" in world.running(), "what may have the requests of that host goes on running"
+    assert world.running().count(f"web@{V1}") == 3, "and nothing old was stopped"
+    assert "c" in failed.value.state
+    world.target.bring_back("c")
+    world.proxy.apply = apply  # type: ignore[method-assign]
+    up(world, goal("v1", roles=FLEET_ROLES))
+    assert releases_by_host(world) == {host: {V1} for host in FLEET}
+    assert world.running() == [f"web@{V1}"] * 3
+
+
+def test_a_deployer_that_lost_its_lease_as_it_switched_takes_nothing_back() -> None:
+    world = fleet_at_v1()
+    apply = world.proxy.apply
+
+    async def overtaken(host: str, route: Route, **more: object) -> float:
+        if host == "b":
+            await more["ready"]()
+            raise LeaseLost("another deployer was here", where=host)
+        return await apply(host, route, **more)
+
+    world.proxy.apply = overtaken  # type: ignore[method-assign,assignment]
+    with pytest.raises(LeaseLost):
+        up(world, goal("v2", roles=FLEET_ROLES))
+    assert releases_by_host(world) == {"a": {V2}, "b": {V1}, "c": {V2}}
+    assert len(world.running()) == 6
+
+
+def test_a_host_that_is_not_ready_keeps_every_host_from_switching() -> None:
+    world = fleet_at_v1()
+    apply, seen = world.proxy.apply, []
+
+    async def told(host: str, route: Route, **more: object) -> float:
+        if {e.release for e in route.active} == {V2}:
+            seen.append(releases_by_host(world))
+            if host == "c":
+                raise ProxyError("its endpoints were refused", where="c")
+        return await apply(host, route, **more)  # type: ignore[arg-type]
+
+    world.proxy.apply = told  # type: ignore[method-assign,assignment]
+    with pytest.raises(ProxyError, match="its endpoints were refused") as failed:
+        up(world, goal("v2", roles=FLEET_ROLES))
+    assert seen == [{host: {V1} for host in FLEET}] * 3
+    assert releases_by_host(world) == {host: {V1} for host in FLEET}
+    assert world.running() == [f"web@{V1}"] * 3
+    assert "serves as before" in failed.value.state
 
 
 def test_rollback_goes_back_and_the_rule_refuses_a_misfit() -> None:

@@ -10,10 +10,19 @@ from tests.unit.world import MemoryWorld
 from pilotage.errors import LeaseHeld, LeaseLost
 from pilotage.events import ignore
 from pilotage.model import DeployState, LeaseRow
-from pilotage.store import Claim, Store
+from pilotage.store import Claim, Floor, Store
 
 PERSON = Claim("ann@laptop:1", "no deploys today", ttl=0.0)
 DEPLOYER = Claim("ci@runner:2", ttl=30.0)
+
+
+def highest(token: int) -> Floor:
+    """Hosts that have seen this token."""
+
+    async def seen() -> int:
+        return token
+
+    return seen
 
 
 def test_hold_does_not_expire_and_binds_everybody():
@@ -58,7 +67,7 @@ def test_breaking_a_lease_refuses_its_owner():
 @pytest.mark.parametrize(("seen", "token"), [(0, 1), (7, 8)])
 def test_first_token_of_a_new_document_is_above_what_the_hosts_have_seen(seen, token):
     async def main() -> None:
-        store = Store(MemoryWorld().target.state, floor=lambda: seen)
+        store = Store(MemoryWorld().target.state, floor=highest(seen))
         assert (await store.acquire(DEPLOYER, ignore)).token == token
 
     asyncio.run(main())
@@ -66,7 +75,7 @@ def test_first_token_of_a_new_document_is_above_what_the_hosts_have_seen(seen, t
 
 def test_token_rises_where_the_hosts_have_seen_less():
     async def main() -> None:
-        store = Store(MemoryWorld().target.state, floor=lambda: 1)
+        store = Store(MemoryWorld().target.state, floor=highest(1))
         for token in (2, 3):
             lease = await store.acquire(DEPLOYER, ignore)
             assert lease.token == token

@@ -138,3 +138,53 @@ def test_a_store_out_of_reach_is_an_error_of_its_own() -> None:
             await Store(document).acquire(Claim("ann"), ignore)
 
     run(story())
+
+
+class Counted(MemoryDocument):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    async def read(self) -> tuple[int, dict[str, Any]]:
+        self.reads += 1
+        return await super().read()
+
+
+def test_what_was_written_last_is_not_read_again() -> None:
+    async def story() -> None:
+        document = Counted()
+        store = Store(document)
+        lease = await store.acquire(Claim("ann"), ignore)
+        reads = document.reads
+        await store.update(lambda s: replace(s, hosts=("a",)), token=lease.token)
+        await lease.renew(doing="a step")
+        assert document.reads == reads
+        assert (await store.read()).hosts == ("a",)
+
+    run(story())
+
+
+def test_what_another_wrote_in_between_is_read_and_kept() -> None:
+    async def story() -> None:
+        document = MemoryDocument()
+        store, other = Store(document), Store(document)
+        lease = await store.acquire(Claim("ann"), ignore)
+        await other.update(lambda s: replace(s, hosts=("a",)), token=lease.token)
+        after = await store.update(lambda s: replace(s, hosts=(*s.hosts, "b")), token=lease.token)
+        assert after.hosts == ("a", "b")
+
+    run(story())
+
+
+def test_who_gave_the_lease_back_may_write_nothing_more() -> None:
+    async def story() -> None:
+        document = MemoryDocument()
+        store = Store(document)
+        lease = await store.acquire(Claim("ann"), ignore)
+        await lease.release()
+        before = await document.read()
+        with pytest.raises(LeaseLost):
+            await store.update(lambda s: replace(s, hosts=("x",)), token=lease.token)
+        assert await document.read() == before
+
+    run(story())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,8 +14,13 @@ from pilotage.cli import main
 from pilotage.cli.pages.trace import page
 from pilotage.errors import DatabaseUnavailable, HalfFailed
 from pilotage.hazards import Class
+from pilotage.hazards.catalogue import Catalogue, Size
+from pilotage.hazards.finding import TRACED, Finding
 from pilotage.hazards.lint import FAILS
+from pilotage.migrate.sql import changes
+from pilotage.migrate.sql.change import Name
 from pilotage.migrate.sql.postgresql.roles import foreign_roles
+from pilotage.model import Half
 from pilotage.trace import Stops, Trace, TracedHalf, TracedStatement
 from pilotage.trace.report import Estimate, Lock, Relation, Scan, Until
 from pilotage.trace.words import heaviest, measured
@@ -109,12 +115,45 @@ def test_a_half_that_fails_is_a_finding() -> None:
         next="correct it",
     )
 
-    (finding,) = with_measures((), found(REWRITE, error=error))
+    (finding,) = with_measures((), found(error=error))
 
     assert (finding.rule, finding.class_) == (FAILS, Class.RUNTIME_FAILURE)
     assert finding.where == "db/2_a.sql:4"
     assert str(finding.half) == "contract"
     assert "no such column" in told(found(error=error))
+
+
+def test_what_no_rule_warns_of_is_a_finding() -> None:
+    (finding,) = with_measures((), found(REWRITE))
+
+    assert (finding.rule, finding.class_, finding.line) == (TRACED, Class.AVAILABILITY, 3)
+    assert finding.message.startswith("readers and writers wait while orders is worked through")
+    assert "orders written anew" in finding.measured
+
+
+def test_it_is_none_where_a_rule_warns_or_a_person_allows_or_the_table_is_small() -> None:
+    warned = replace(with_measures((), found(REWRITE))[0], rule="rewrite-type", line=4, measured="")
+    of_code = replace(warned, class_=Class.OLD_CODE)
+    small, large = Catalogue(), Catalogue()
+    for known, rows in ((small, 9), (large, 90_000)):
+        for change in changes("CREATE TABLE orders (n int)", "postgresql"):
+            known.apply(change)
+        table = known.table(Name(None, "orders"))
+        assert table is not None
+        table.size = Size(rows)
+    read = replace(REWRITE, rewrites=())  # 6,000 rows
+    unseen = replace(REWRITE, locks=(READER,))
+
+    def rules(*given: Finding, of: TracedStatement = REWRITE, **more: Any) -> list[str]:
+        return [finding.rule for finding in with_measures(given, found(of), **more)]
+
+    assert rules(warned) == ["rewrite-type"]
+    assert rules(of_code) == ["rewrite-type", TRACED]
+    assert rules(known=small) == []
+    assert rules(known=large) == [TRACED]
+    assert rules(allowed={(REWRITE.file, Half.CONTRACT)}) == []
+    assert rules(allowed={(REWRITE.file, Half.EXPAND)}) == [TRACED]
+    assert rules(of=read) == rules(of=unseen) == []
 
 
 def test_a_folder_that_no_server_can_be_made_in(tmp_path: Path) -> None:

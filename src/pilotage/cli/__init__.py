@@ -19,7 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Imports, files and parse trees are many objects that stay: looking for cycles among them every
     # 700 new ones, as Python does, would be a tenth of what a short command costs.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     from pilotage.cli.app import run
 
-    return run(argv)
+    try:
+        return run(argv)
+    finally:
+        gc.freeze()  # nor at the end, where all of it goes with the process

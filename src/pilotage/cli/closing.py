@@ -49,7 +49,7 @@ def act(settings: Settings, verb: str, action: Action, words: Callable[[Changed]
     emit = JsonLines(settings) if settings.as_json else warnings(settings)
 
     async def main() -> Changed:
-        async with opened(settings, emit, use=Use.LOOK) as project:
+        async with opened(settings, emit, use=Use.LOOK, changes=True) as project:
 
             async def left() -> tuple[str, str]:
                 observed = await observe(project.world)

@@ -18,9 +18,10 @@ def command(settings: Settings) -> None:
     """
     from pilotage.cli.project import configuration
     from pilotage.cli.render.lines import print_json
+    from pilotage.config.describe import describe, to_yaml
 
-    config = configuration(settings)
+    resolved = describe(configuration(settings))
     if settings.as_json:
-        print_json(config.resolved(), settings, pretty=True)
+        print_json(resolved, settings, pretty=True)
     else:
-        click.echo(config.to_yaml(), nl=False)
+        click.echo(to_yaml(resolved), nl=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common, deploying, json_option
 
 
@@ -21,6 +22,10 @@ from pilotage.cli.options import Settings, common, deploying, json_option
     is_flag=True,
     help="When a deploy with downtime fails, bring the old release back if it still fits.",
 )
+@click.option(
+    "-P", "--skip-push", is_flag=True, help="Take the image that is in the registry: build nothing."
+)
+@selecting
 @deploying
 @json_option
 @common
@@ -29,9 +34,11 @@ def command(
     *,
     revision: str | None,
     again: bool,
+    skip_push: bool,
     expect: str | None,
     downtime: bool,
     live_on_failure: bool,
+    selectors: Selectors,
     lock_wait: float,
     reason: str,
 ) -> None:
@@ -48,23 +55,38 @@ def command(
     halves are applied, contract halves as well, the new release starts and is checked, and the edges
     open. When it fails the page stays, and the same command goes on; with --live-on-failure the old
     release is brought back if it still fits the schema. With nothing to stop for, nothing is stopped.
+
+    With --hosts, --roles or --primary it stops half-way: what is selected is brought to the release, the
+    rest goes on as it is, no contract half runs, and `pilotage status` says that the fleet is mixed.
+    `pilotage deploy` goes on from there, `pilotage rollback` goes back.
     """
+    import asyncio
+
     from pilotage import deploy as verb
     from pilotage.cli.project import claim
     from pilotage.cli.verbs import carry_out
     from pilotage.events import Emit, Note
+    from pilotage.hooks import Hook
     from pilotage.observe import observe
     from pilotage.plan import Plan
     from pilotage.wiring import Project, findings, goal_of, tidy
-    from pilotage.wiring.schema_file import record_after
+    from pilotage.wiring.selected import selected
 
     async def story(project: Project, emit: Emit) -> Plan:
         found = await project.revision(revision)
+        if skip_push:
+            project.place.fetch_ahead(found.sha)
+        else:
+            await project.world.hooks.run(Hook.PRE_BUILD, version=found.sha)
         observed = await observe(project.world)
         goal = await goal_of(project, found.sha, observed, again=again)
+        goal = selected(project, goal, selectors.asked(project.config))
         for hazard in findings(project, goal.migrations, observed.schema):
             text = f"{hazard.where}: {hazard.message} ({hazard.rule})"
             emit(Note(text=text, level="warning"))
+        if not skip_push:
+            await project.place.build(found.sha)
+            project.place.fetch_ahead(found.sha)
         who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
         plan = await verb.deploy(
             project.world,
@@ -76,8 +98,11 @@ def command(
             downtime=downtime,
             live_on_failure=live_on_failure,
         )
-        await record_after(plan, project, emit)
-        await tidy(project, who, emit)
+        # Only now: it reads SQL, and the hosts should be at work before that is imported.
+        from pilotage.wiring.schema_file import record_after
+
+        # One asks the database, the other the hosts.
+        await asyncio.gather(record_after(plan, project, emit), tidy(project, who, emit))
         return plan
 
     carry_out(settings, "deploy", story, version=revision)

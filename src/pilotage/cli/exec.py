@@ -23,7 +23,7 @@ def command(
     its exit status is this command's. It counts as an instance of the release: it is refused when the
     release does not fit the schema, and a contract half waits for its end.
     """
-    from pilotage.cli.project import opened
+    from pilotage.cli.project import on_terminal, opened
     from pilotage.cli.render.lines import warnings
     from pilotage.cli.running import run
     from pilotage.deploy import console
@@ -31,9 +31,13 @@ def command(
     from pilotage.wiring import Use, console_job
 
     async def main() -> int:
-        async with opened(settings, warnings(settings), use=Use.ACT, version=revision) as project:
+        async with opened(
+            settings, warnings(settings), use=Use.ACT, version=revision, changes=True
+        ) as project:
             observed = await observe(project.world)
-            release, job = await console_job(project, observed, revision, role, arguments)
+            release, job = await console_job(
+                project, observed, revision, role, arguments, terminal=on_terminal()
+            )
             return await console(project.world, release, job, click.echo)
 
     raise click.exceptions.Exit(run(main()))

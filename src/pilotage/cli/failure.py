@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Interrupted(PilotageError):
     """A person, or the system, ended the command; nothing is wrong with what it did."""
 
+    interruption = True
+
 
 def show(error: PilotageError, secrets: Iterable[Secret] = ()) -> None:
     """Print an error: what, where, what was left, what to do next.

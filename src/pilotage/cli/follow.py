@@ -10,6 +10,7 @@ import click
 
 from pilotage.cli import text
 from pilotage.cli.options import Settings
+from pilotage.config.select import Place
 from pilotage.errors import UsageError
 from pilotage.model import Instance
 from pilotage.secret import mask
@@ -22,13 +23,16 @@ _COLOURS = ("cyan", "magenta", "blue", "yellow", "green")
 async def show(
     project: Project,
     settings: Settings,
-    name: str | None,
+    name: str | tuple[Place, ...] | None,
     *,
-    lines: int,
+    lines: int | None,
     pattern: re.Pattern[str] | None,
     go_on: bool,
+    since: str | None = None,
 ) -> None:
     """Print the last lines of every instance that ``name`` means, and with ``go_on`` what follows.
+
+    ``name``: a role or an instance's id, or roles on hosts; None: everything. ``since``: as in `Logs`.
 
     Raises
     ------
@@ -51,7 +55,7 @@ async def show(
     if not go_on:
         for instance in chosen:
             out = printer(instance)
-            for line in project.target.last_lines(instance.id, lines=lines):
+            for line in await project.logs.last_lines(instance.id, lines=lines, since=since):
                 out(line)
         return
     following: dict[str, asyncio.Task[None]] = {}
@@ -61,20 +65,29 @@ async def show(
             for instance in chosen:
                 if instance.id not in following:
                     following[instance.id] = group.create_task(
-                        project.target.follow(instance.id, printer(instance), lines=shown)
+                        project.logs.follow(
+                            instance.id, printer(instance), lines=shown, since=since
+                        )
                     )
             if single:
                 return
-            shown = None  # of an instance that comes later, everything is new
+            shown = since = None  # of an instance that comes later, everything is new
             await asyncio.sleep(_LOOK)
-            view = await project.target.observe()
-            chosen = tuple(i for i in view.instances if i.alive and name in (None, i.role))
+            view = await project.world.target.observe()
+            chosen = tuple(i for i in view.instances if i.alive and _means(project, name, i))
 
 
-async def _chosen(project: Project, name: str | None) -> tuple[Instance, ...]:
-    view = await project.target.observe()
-    if name is None:
-        chosen = tuple(i for i in view.instances if i.alive)
+def _means(project: Project, name: str | tuple[Place, ...] | None, instance: Instance) -> bool:
+    if isinstance(name, tuple):
+        local = project.config.target == "local"
+        return any(p.role == instance.role and (local or p.host == instance.host) for p in name)
+    return name in (None, instance.role)
+
+
+async def _chosen(project: Project, name: str | tuple[Place, ...] | None) -> tuple[Instance, ...]:
+    view = await project.world.target.observe()
+    if not isinstance(name, str):
+        chosen = tuple(i for i in view.instances if i.alive and _means(project, name, i))
         if not chosen:
             raise UsageError(
                 "nothing runs here",
@@ -87,7 +100,7 @@ async def _chosen(project: Project, name: str | None) -> tuple[Instance, ...]:
     one = tuple(i for i in view.instances if i.id == name)
     if one:
         return one
-    if project.target.last_lines(name, lines=1):
+    if await project.logs.last_lines(name, lines=1):
         return (Instance(name, project.service, "", project.host, ""),)
     roles = ", ".join(dict.fromkeys(i.role for i in view.instances)) or "none runs"
     raise UsageError(

@@ -145,7 +145,13 @@ def command(
         found = _trace(what, asked, config, on=trace_on, rows=sample)
         report = replace(
             report,
-            findings=tuple(f for f in with_measures(report.findings, found) if wanted(f)),
+            findings=tuple(
+                finding
+                for finding in with_measures(
+                    report.findings, found, known=what.known, allowed=report.allowed
+                )
+                if wanted(finding)
+            ),
         )
     elif sample:
         raise UsageError("--sample is for --trace, which makes a clone to copy rows into")

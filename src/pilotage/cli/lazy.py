@@ -10,20 +10,29 @@ import click
 
 
 class Entry(NamedTuple):
-    """Where a command is (``module``, whose ``command`` it is), and its line in the list of all."""
+    """Where a command is (``module``, whose ``name`` it is), and its line in the list of all."""
 
     module: str
     summary: str
+    name: str = "command"
 
 
 class LazyGroup(click.Group):
-    """``entries``: name → `Entry`, in the order in which they are listed, under headings."""
+    """``entries``: name → `Entry`, in the order in which they are listed, under headings.
+
+    ``also``: other words for them, which are not listed.
+    """
 
     def __init__(
-        self, *args: Any, entries: Mapping[str, Mapping[str, Entry]] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        entries: Mapping[str, Mapping[str, Entry]] | None = None,
+        also: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sections = entries or {}
+        self.also = also or {}
         self.entries = {n: e for section in self.sections.values() for n, e in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -32,10 +41,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command."""
-        entry = self.entries.get(cmd_name)
+        entry = self.entries.get(self.also.get(cmd_name, cmd_name))
         if entry is None:
             return None
-        command = import_module(entry.module).command
+        command = getattr(import_module(entry.module), entry.name)
         assert isinstance(command, click.Command), entry.module
         return command
 

@@ -64,7 +64,7 @@ def acquire(settings: Settings, *, message: str, lock_wait: float) -> None:
 
     async def main() -> None:
         emit = warnings(settings)
-        async with opened(settings, emit, use=Use.LOOK) as project:
+        async with opened(settings, emit, use=Use.LOOK, changes=True) as project:
             who = claim(message, wait=lock_wait)
             await project.world.store.acquire_hold(who, emit)
         click.echo(f"{good('✓')} nobody deploys until `pilotage lock release`")
@@ -90,7 +90,7 @@ def release(settings: Settings, *, yes: bool) -> None:
     from pilotage.wiring import Use
 
     async def main() -> str:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+        async with opened(settings, warnings(settings), use=Use.LOOK, changes=True) as project:
             store = project.world.store
             row, now = (await store.read()).lease, await store.now()
             if row is None:

@@ -19,10 +19,19 @@ from pilotage.cli.options import Settings, common
     show_default=True,
     help="How many lines of each instance, from the last.",
 )
-@click.option("--grep", metavar="PATTERN", help="Only lines that match this regular expression.")
+@click.option(
+    "-g", "--grep", metavar="PATTERN", help="Only lines that match this regular expression."
+)
+@click.option("-s", "--since", metavar="TIME", help="Only from this time on: 42m, or a timestamp.")
 @common
 def command(
-    settings: Settings, *, name: str | None, follow: bool, lines: int, grep: str | None
+    settings: Settings,
+    *,
+    name: str | None,
+    follow: bool,
+    lines: int,
+    grep: str | None,
+    since: str | None,
 ) -> None:
     """Show what instances print: all that run, those of a role, or one.
 
@@ -45,7 +54,15 @@ def command(
 
     async def main() -> None:
         async with opened(settings, warnings(settings), use=Use.LOOK) as project:
-            await show(project, settings, name, lines=lines, pattern=pattern, go_on=follow)
+            await show(
+                project,
+                settings,
+                name,
+                lines=lines,
+                pattern=pattern,
+                go_on=follow,
+                since=since,
+            )
 
     try:
         run(main())

@@ -24,7 +24,8 @@ class Settings:
     """How the command line was called, apart from the command's own options.
 
     ``as_json``: everything on standard output is JSON. ``secrets``: values to mask in whatever is
-    told of this run, filled in once they are known.
+    told of this run, filled in once they are known. ``connected``: ``pre-connect`` has run. ``command``: the words that name the command;
+    ``typed``: everything that was typed after ``pilotage``.
     """
 
     destination: str | None = None
@@ -32,6 +33,10 @@ class Settings:
     verbose: bool = False
     quiet: bool = False
     run_commands: bool = False
+    skip_hooks: bool = False
+    connected: bool = False
+    command: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
     as_json: bool = False
     secrets: list[Secret] = field(default_factory=list, repr=False)
 
@@ -53,6 +58,7 @@ def _options() -> list[Callable[[Any], Any]]:
             is_flag=True,
             help="Run the commands that the configuration and the secrets files hold.",
         ),
+        click.option("-H", "--skip-hooks", is_flag=True, help="Do not run the project's hooks."),
     ]
 
 
@@ -67,7 +73,8 @@ def common(function: F) -> F:
     def wrapper(ctx: click.Context, /, **options: Any) -> Any:
         given = {name: options.pop(name) for name in _NAMES}
         settings = _merged(ctx.find_object(Settings) or Settings(), given)
-        settings = replace(settings, as_json=options.pop("as_json", False))
+        words = tuple(ctx.command_path.split()[1:])
+        settings = replace(settings, as_json=options.pop("as_json", False), command=words)
         return ctx.invoke(function, settings, **options)
 
     for option in reversed(_options()):
@@ -90,7 +97,7 @@ def on_group(function: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-_NAMES = ("destination", "config_file", "verbose", "quiet", "allow_erb_commands")
+_NAMES = ("destination", "config_file", "verbose", "quiet", "allow_erb_commands", "skip_hooks")
 
 
 def _merged(outer: Settings, given: dict[str, Any]) -> Settings:
@@ -101,6 +108,7 @@ def _merged(outer: Settings, given: dict[str, Any]) -> Settings:
         verbose=given["verbose"] or outer.verbose,
         quiet=given["quiet"] or outer.quiet,
         run_commands=given["allow_erb_commands"] or outer.run_commands,
+        skip_hooks=given["skip_hooks"] or outer.skip_hooks,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common, json_option
 
 
@@ -11,9 +12,17 @@ from pilotage.cli.options import Settings, common, json_option
 @click.option("--version", "revision", metavar="REV", help="A commit, branch, tag or release id.")
 @click.option("--again", is_flag=True, help="Plan to take up a release that was aborted before.")
 @click.option("--downtime", is_flag=True, help="Plan to stop everything first.")
+@selecting
 @json_option
 @common
-def command(settings: Settings, *, revision: str | None, again: bool, downtime: bool) -> None:
+def command(
+    settings: Settings,
+    *,
+    revision: str | None,
+    again: bool,
+    downtime: bool,
+    selectors: Selectors,
+) -> None:
     """Show what a deploy would do, on one page, and touch nothing.
 
     From which release to which; every pending migration half and what it does; the steps in their
@@ -33,6 +42,7 @@ def command(settings: Settings, *, revision: str | None, again: bool, downtime: 
     from pilotage.plan import plan_deploy
     from pilotage.wiring import Use, files_of, findings, goal_of
     from pilotage.wiring.large import suggestions
+    from pilotage.wiring.selected import selected
 
     async def main() -> bool:
         async with opened(settings, warnings(settings), use=Use.PLAN, version=revision) as project:
@@ -40,6 +50,7 @@ def command(settings: Settings, *, revision: str | None, again: bool, downtime: 
             observed = await observe(project.world)
             files = await files_of(project, found.sha, observed)
             goal = await goal_of(project, found.sha, observed, again=again, files=files)
+            goal = selected(project, goal, selectors.asked(project.config))
             now = await project.world.store.now()
             plan = plan_deploy(observed, goal, now=now, again=again, downtime=downtime)
             large = await suggestions(project, goal.migrations, observed.schema)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import shlex
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from pilotage.cli.options import Settings
 from pilotage.config import Config, load_config
 from pilotage.events import Emit
+from pilotage.hooks import Hook, Hooks
+from pilotage.performer import performer, user
+from pilotage.secret import MASK, mask
 from pilotage.store import Claim
-from pilotage.wiring import Project, Use, open_project
+from pilotage.wiring import Project, Use, hooks_of, open_project
+
+if TYPE_CHECKING:
+    from pilotage.audit import Audit
 
 
 def configuration(
@@ -32,6 +40,28 @@ def configuration(
     return config
 
 
+def hooks_for(
+    config: Config,
+    settings: Settings,
+    emit: Emit,
+    *,
+    version: str | None = None,
+    hosts: Collection[str] | None = None,
+    roles: Collection[str] = (),
+) -> Hooks:
+    """The project's hooks for this command; ``hosts`` and ``roles``: where it is about some of them."""
+    return hooks_of(
+        config,
+        settings.command,
+        emit,
+        skip=settings.skip_hooks,
+        verbose=settings.verbose,
+        revision=version,
+        hosts=hosts,
+        roles=roles,
+    )
+
+
 @asynccontextmanager
 async def opened(
     settings: Settings,
@@ -40,15 +70,70 @@ async def opened(
     use: Use,
     deploying: bool = False,
     version: str | None = None,
+    changes: bool = False,
 ) -> AsyncIterator[Project]:
-    """The project for the length of a command."""
+    """The project for the length of a command. ``changes``: it is one for the audit."""
     config = configuration(settings, deploying=deploying, version=version)
+    hooks = hooks_for(config, settings, emit, version=version)
+    async with opened_with(config, hooks, settings, emit, use=use, changes=changes) as project:
+        yield project
+
+
+@asynccontextmanager
+async def opened_with(
+    config: Config,
+    hooks: Hooks,
+    settings: Settings,
+    emit: Emit,
+    *,
+    use: Use,
+    changes: bool,
+) -> AsyncIterator[Project]:
+    """`opened` with what was read already. ``pre-connect`` runs before anything is connected to."""
     try:
-        async with open_project(config, emit=emit, use=use) as project:
+        if _connects(config, use) and not settings.connected:
+            await hooks.run(Hook.PRE_CONNECT)
+        async with open_project(config, emit=emit, use=use, hooks=hooks) as project:
             settings.secrets.extend(config.secrets.values())
-            yield project
+            if not changes:
+                yield project
+                return
+            async with recorded(project.audit, config, settings):
+                yield project
     finally:
         settings.secrets.extend(config.secrets.values())
+
+
+def on_terminal() -> bool:
+    """Whether a command that we run for somebody can be given a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def recorded(
+    audit: Audit, config: Config, settings: Settings, part: str = ""
+) -> AbstractAsyncContextManager[None]:
+    """A line in the audit that the command (or ``part`` of it) begins, and one at the end of the block how
+    it ended."""
+    return audit.command(
+        typed(settings.typed) + (f" ({part})" if part else ""),
+        who=lambda: performer(config.root),
+        origin=owner(),
+        tell=lambda text: mask(text, (*settings.secrets, *config.secrets.values())),
+    )
+
+
+def _connects(config: Config, use: Use) -> bool:
+    """Whether hosts are connected to. To look at what runs on this machine, nothing is."""
+    return use is not Use.DATABASE and (config.target != "local" or use is Use.ACT)
+
+
+def typed(words: tuple[str, ...]) -> str:
+    """A command line to be written down. The values of ``--env`` are nobody else's business."""
+    shown = [
+        f"{word.partition('=')[0]}={MASK}" if before in ("-e", "--env") and "=" in word else word
+        for before, word in zip(("", *words), words, strict=False)
+    ]
+    return shlex.join(shown)
 
 
 def claim(what: str, *, reason: str = "", wait: float = 0.0) -> Claim:
@@ -58,8 +143,4 @@ def claim(what: str, *, reason: str = "", wait: float = 0.0) -> Claim:
 
 def owner() -> str:
     """Who runs this command, where, in which process."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # an account without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+    return f"{user()}@{socket.gethostname()}:{os.getpid()}"

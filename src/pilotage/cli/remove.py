@@ -8,46 +8,46 @@ from pilotage.cli.options import Settings, common
 
 
 @click.command("remove")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--confirmed", "--yes", "yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--without-database", is_flag=True, help="Do not ask the database: for when it is gone."
 )
+@click.option("--keep-accessories", is_flag=True, help="Leave them, and their data, as they are.")
 @common
-def command(settings: Settings, *, yes: bool, without_database: bool) -> None:
-    """Stop everything of this service on this machine, and delete what pilotage keeps beside it.
+def command(
+    settings: Settings, *, yes: bool, without_database: bool, keep_accessories: bool
+) -> None:
+    """Stop everything of this service, and delete what pilotage keeps of it, as if it had never been here.
 
-    Every instance, consoles too, the edge, the checkouts, the logs and the state in .pilotage/. The
-    database stays as it is, with its data and its schema; so do the secrets files.
+    Every instance, consoles too, the edge, images or checkouts, logs and state. A database stays as it is,
+    with its data and its schema; so do the secrets files.
+
+    On hosts ACCESSORIES GO AS WELL, WITH THEIR DATA, as Kamal has it; --keep-accessories leaves them. What
+    other services there use stays: the door, the network.
     """
-    from pilotage.cli.project import claim, opened
-    from pilotage.cli.render import renderer
-    from pilotage.cli.running import run, told
-    from pilotage.cli.text import good
-    from pilotage.errors import StoreError, UsageError
-    from pilotage.wiring import Use
-    from pilotage.wiring.remove import remove, remove_here
+    from pilotage.cli.project import configuration
+    from pilotage.cli.removing import confirm, take_away
 
-    async def main() -> list[str]:
-        with renderer(settings) as emit:
-            async with opened(settings, emit, use=Use.LOOK) as project:
-
-                async def left() -> tuple[str, str]:
-                    return "some of it is stopped", "pilotage remove -y"
-
-                if without_database:
-                    return await told(remove_here(project, emit), left)
-                try:
-                    return await told(remove(project, claim("remove"), emit), left)
-                except StoreError as error:
-                    error.next = "`pilotage remove -y --without-database` removes what is here"
-                    raise
-
+    config = configuration(settings)
+    accessories = () if keep_accessories or config.target != "docker" else tuple(config.accessories)
     if not yes:
-        try:
-            click.confirm("Stop everything of this service on this machine?", abort=True, err=True)
-        except click.Abort:
-            raise UsageError(
-                "not confirmed", state="nothing was touched", next="pilotage remove -y"
-            ) from None
+        data = f", and DELETE THE DATA of {', '.join(accessories)}" if accessories else ""
+        confirm(f"Stop everything of {config.service}{data}?", again="pilotage remove -y")
+    take_away(settings, without_database=without_database)
+    if config.target == "docker":
+        _sweep(settings, accessories)
+
+
+def _sweep(settings: Settings, accessories: tuple[str, ...]) -> None:
+    from pilotage.cli.project import configuration
+    from pilotage.cli.render import renderer
+    from pilotage.cli.running import run
+    from pilotage.cli.text import good
+    from pilotage.wiring.sweep import sweep
+
+    async def main() -> tuple[str, ...]:
+        with renderer(settings) as emit:
+            return await sweep(configuration(settings), accessories, emit)
+
     for line in run(main()):
         click.echo(f"{good('✓')} {line}")

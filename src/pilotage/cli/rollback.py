@@ -35,6 +35,19 @@ def command(
     deploy began. No migration is taken back: the old code runs on the schema that is there, with the
     configuration and the secrets of today, or the rollback is refused with the reason.
     """
+    go_back(settings, revision, lock_wait=lock_wait, reason=reason, force=force, expect=expect)
+
+
+def go_back(
+    settings: Settings,
+    revision: str | None,
+    *,
+    lock_wait: float,
+    reason: str,
+    force: bool = False,
+    expect: str | None = None,
+) -> None:
+    """Carry it out; `pilotage app boot --version` is the same."""
     from pilotage import deploy as verb
     from pilotage.cli.project import claim
     from pilotage.cli.verbs import carry_out
@@ -47,6 +60,8 @@ def command(
         observed = await observe(project.world)
         known = find_release(observed.state, revision) if revision else release_before(observed)
         sha = known.revision if known else (await project.source.resolve(revision)).sha
+        # What a release ran from is there already; a tag that was pushed anew is another one's.
+        project.place.fetch_ahead(sha, kept=known is not None and known.deployed_at is not None)
         goal = await rollback_goal(project, sha, observed)
         who = claim(f"rollback to {goal.release.id}", reason=reason, wait=lock_wait)
         plan = await verb.rollback(project.world, goal, who, emit, expect=expect, force=force)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pilotage.model import Observed
-from pilotage.plan import current
+from pilotage.plan import current, served_where, serves
 from pilotage.plan.rule import way_back
 
 
@@ -22,35 +22,46 @@ def standing(observed: Observed) -> Standing:
     spec = observed.state.spec
     serving = current(observed)
     silent = observed.closed_by_deploy and not any(r.active for r in observed.routes.values())
-    serves = f"release {serving} serves" if serving and not silent else "nothing serves"
+    told = "nothing serves" if silent else serves(observed)
+    mixed = len(served_where(observed)) > 1
     if spec is None:
         return Standing("nothing was deployed yet", "pilotage deploy", settled=True)
     again = f"pilotage {_verb(spec.direction)} {spec.to}"
     if spec.aborted_reason:
         mend = f"deploy a revision that mends it, or `{_deploy(spec.to)} --again`"
-        if spec.finished_at is None and (spec.from_ != serving or on_trial(observed)):
+        if spec.finished_at is None and (spec.from_ != serving or mixed or on_trial(observed)):
             return Standing(
-                f"release {spec.to} was aborted, and the way back is not finished; {serves}",
+                f"release {spec.to} was aborted, and the way back is not finished; {told}",
                 f"{again} (it goes on with the way back)",
                 settled=False,
             )
-        return Standing(f"release {spec.to} was aborted; {serves} as before", mend, settled=True)
+        return Standing(f"release {spec.to} was aborted; {told} as before", mend, settled=True)
+    if spec.finished_at and nothing_serves(observed):
+        return Standing(
+            f"release {spec.wanted} is stopped: nothing serves", "pilotage app start", settled=True
+        )
     if spec.finished_at:
-        return Standing(serves, "", settled=True)
+        return Standing(told, f"`{again}` brings all to it" if mixed else "", settled=not mixed)
     origin = way_back(observed, spec.from_)
     back = f", or `pilotage rollback {origin}` goes back" if origin else ""
     trial = on_trial(observed)
     if observed.closed_by_deploy:
-        state = f"the {spec.direction} to {spec.to} is unfinished, in maintenance; {serves}"
+        state = f"the {spec.direction} to {spec.to} is unfinished, in maintenance; {told}"
     elif trial:
-        state = f"the {spec.direction} to {spec.to} is unfinished: {trial}; {serves} the rest"
+        state = f"the {spec.direction} to {spec.to} is unfinished: {trial}; {told} the rest"
+    elif mixed:
+        state = f"the {spec.direction} to {spec.to} is unfinished; {told}"
     elif spec.switched_at:
-        state = (
-            f"the {spec.direction} to {spec.to} is unfinished: the traffic is switched; {serves}"
-        )
+        state = f"the {spec.direction} to {spec.to} is unfinished: the traffic is switched; {told}"
     else:
-        state = f"the {spec.direction} to {spec.to} is unfinished, before the switch; {serves}"
+        state = f"the {spec.direction} to {spec.to} is unfinished, before the switch; {told}"
     return Standing(state, f"`{again}` goes on{back}", settled=False)
+
+
+def nothing_serves(observed: Observed) -> bool:
+    """Whether every edge says that it has nobody to send requests to, on hosts that all answer."""
+    routes = observed.routes.values()
+    return bool(routes) and not observed.unreachable and not any(r.active for r in routes)
 
 
 def on_trial(observed: Observed) -> str:

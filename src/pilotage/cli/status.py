@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pilotage.cli.options import Settings, common, json_option
+
+if TYPE_CHECKING:
+    from pilotage.model import Observed
 
 
 @click.command("status")
@@ -38,10 +43,10 @@ def command(settings: Settings, *, forget_host: str | None) -> None:
 
     async def main() -> None:
         emit = warnings(settings)
-        async with opened(settings, emit, use=Use.LOOK) as project:
+        async with opened(settings, emit, use=Use.LOOK, changes=bool(forget_host)) as project:
             world = project.world
             if forget_host:
-                _known(forget_host, (await observe(world)).state.hosts, project.host)
+                _gone(forget_host, await observe(world))
                 await forget(world, forget_host, claim(f"forget host {forget_host}"), emit)
             lost: DeployError | None = None
             try:
@@ -61,15 +66,16 @@ def command(settings: Settings, *, forget_host: str | None) -> None:
     run(main())
 
 
-def _known(host: str, hosts: tuple[str, ...], here: str) -> None:
+def _gone(host: str, observed: Observed) -> None:
     from pilotage.errors import UsageError
 
-    if host == here:
+    if any(seen.name == host and seen.reachable for seen in observed.hosts):
         raise UsageError(
-            f"{host} is this machine, and it answers",
+            f"{host} answers",
             state="nothing was changed",
-            next="`pilotage remove` stops what runs here",
+            next="`pilotage remove` stops what runs there",
         )
+    hosts = observed.state.hosts
     if host not in hosts:
         raise UsageError(
             f"{host} is not in the host inventory",

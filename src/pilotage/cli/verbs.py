@@ -13,15 +13,17 @@ from pilotage import events
 from pilotage.cli import text
 from pilotage.cli.failure import Interrupted
 from pilotage.cli.options import Settings
-from pilotage.cli.project import opened
+from pilotage.cli.project import configuration, hooks_for, opened_with
 from pilotage.cli.render import renderer
 from pilotage.cli.render.lines import print_json
 from pilotage.cli.running import run, told
 from pilotage.cli.standing import standing
-from pilotage.errors import PilotageError
+from pilotage.errors import HookFailed, PilotageError, Refused
 from pilotage.events import Emit, Event
+from pilotage.hooks import Hook, Hooks
 from pilotage.observe import observe
 from pilotage.plan import Plan
+from pilotage.steps import Stop
 from pilotage.wiring import Project, Use
 
 Story = Callable[[Project, Emit], Awaitable[Plan]]
@@ -33,10 +35,16 @@ class Tally:
     """Counts what happens on the way, for the result."""
 
     show: Emit
-    skew_ms: float | None = None
+    switched: list[events.Switched] = field(default_factory=list)
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     judged: events.Judged | None = None
     plan: Plan | None = None
+    failed: str = ""
+
+    @property
+    def skew_ms(self) -> float | None:
+        """How long two releases got new requests."""
+        return events.skew_ms(self.switched)
 
     def __call__(self, event: Event) -> None:
         """Count, and show."""
@@ -44,9 +52,13 @@ class Tally:
             case events.Planned():
                 self.plan = event.plan
             case events.Switched():
-                self.skew_ms = event.skew_ms
+                self.switched.append(event)
             case events.Judged():
                 self.judged = event
+            case events.StepFailed():
+                self.failed = event.step
+            case events.HookEnded() if event.status:
+                self.failed = f"the hook {event.hook}"
             case events.ContractHeld():
                 self.held |= dict.fromkeys(event.halves, event.why)
         self.show(event)
@@ -84,13 +96,50 @@ def carry_out(settings: Settings, verb: str, story: Story, *, version: str | Non
 
 
 async def _tell(settings: Settings, tally: Tally, story: Story, version: str | None) -> Plan:
-    async with opened(settings, tally, use=Use.ACT, deploying=True, version=version) as project:
+    began = time.monotonic()
+    config = configuration(settings, deploying=True, version=version)
+    hooks = hooks_for(config, settings, tally, version=version)
+    try:
+        async with opened_with(
+            config, hooks, settings, tally, use=Use.ACT, changes=True
+        ) as project:
 
-        async def left() -> tuple[str, str]:
-            stands = standing(await observe(project.world))
-            return stands.state, stands.next or "see `pilotage status`"
+            async def left() -> tuple[str, str]:
+                stands = standing(await observe(project.world))
+                return stands.state, stands.next or "see `pilotage status`"
 
-        return await told(story(project, tally), left)
+            plan = await told(story(project, tally), left)
+        await _afterwards(hooks, plan, began)
+    except PilotageError as error:
+        await hooks.failed(
+            error,
+            version=tally.plan.release.revision if tally.plan else None,
+            step=tally.failed,
+            outcome=_outcome(error),
+            runtime=time.monotonic() - began,
+        )
+        raise
+    return plan
+
+
+async def _afterwards(hooks: Hooks, plan: Plan, began: float) -> None:
+    """``post-deploy``, once everything is done and the lock is free."""
+    if plan.verb not in ("deploy", "rollback") or not plan.steps:
+        return
+    runtime = str(round(time.monotonic() - began))
+    details = {"RUNTIME": runtime, "RELEASE": plan.release.id}
+    try:
+        await hooks.run(Hook.POST_DEPLOY, version=plan.release.revision, details=details)
+    except HookFailed as error:
+        error.state = f"release {plan.release.id} is what runs now: nothing of it is undone"
+        error.next = "do by hand what the hook should have done"
+        raise
+
+
+def _outcome(error: PilotageError) -> str:
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "refused" if isinstance(error, Refused) else "failed"
 
 
 def result_json(
@@ -132,6 +181,10 @@ def _summary(verb: str, plan: Plan, tally: Tally, began: float) -> list[str]:
     took = text.seconds(time.monotonic() - began)
     if not plan.steps:
         return [f"{mark} {_nothing(verb, plan)}"]
+    if verb == "stop":
+        stopped = [i for step in plan.steps if isinstance(step, Stop) for i in step.instances]
+        count = text.plural(len(stopped), "instance")
+        return [f"{mark} {count} stopped, after {took}; `pilotage app start` starts it again"]
     lines = []
     if verb == "contract":
         halves = len([ref for step in plan.steps for ref in getattr(step, "refs", ())])
@@ -139,9 +192,10 @@ def _summary(verb: str, plan: Plan, tally: Tally, began: float) -> list[str]:
             f"{mark} {text.heading(text.plural(halves, 'half') + ' contracted')} in {took}"
         )
     else:
-        skew = f", switched within {tally.skew_ms:.1f} ms" if tally.skew_ms else ""
-        done = text.heading(f"{plan.release.id} is what runs now")
+        skew = f", switched within {_short(tally.skew_ms)}" if tally.skew_ms else ""
+        done = text.heading(f"{plan.release.id} is what runs {'there ' if plan.left else ''}now")
         lines.append(f"{mark} {done}, after {took}{skew}")
+        lines += _left(plan)
         if tally.judged:
             told = f"{tally.judged.finding}: {tally.judged.why}"
             lines += text.wrapped(told, indent=4, first="  ")
@@ -151,9 +205,29 @@ def _summary(verb: str, plan: Plan, tally: Tally, began: float) -> list[str]:
     return lines
 
 
+def _short(milliseconds: float) -> str:
+    """A skew: milliseconds, or what a rollout in turns takes."""
+    few = milliseconds < 1000
+    return f"{milliseconds:.1f} ms" if few else text.seconds(milliseconds / 1000)
+
+
+def _left(plan: Plan) -> list[str]:
+    """What was not selected and is not at the release."""
+    if not plan.left:
+        return []
+    places = dict.fromkeys(f"{i.role or 'unknown'} on {i.host}" for i in plan.left)
+    line = (
+        f"left as it is: {', '.join(places)}; `pilotage deploy --version {plan.spec.to}` brings the rest to "
+        f"{plan.spec.to}, and no contract half runs before"
+    )
+    return text.wrapped(line, indent=4, first=f"  {text.warn('!')} ")
+
+
 def _nothing(verb: str, plan: Plan) -> str:
     if verb == "contract":
         return "nothing is held: there is nothing to contract"
+    if verb == "stop":
+        return "nothing of it runs: there is nothing to stop"
     return f"{plan.release.id} is what runs already; nothing to do"
 
 

@@ -17,6 +17,7 @@ from pilotage.config.frameworks import Framework
 from pilotage.config.schema.file import File
 from pilotage.config.schema.kamal import (
     Accessory,
+    Acme,
     Boot,
     Buffering,
     Builder,
@@ -29,7 +30,7 @@ from pilotage.config.schema.kamal import (
     Ssh,
     Sshkit,
 )
-from pilotage.config.schema.own import Rollout
+from pilotage.config.schema.own import Engine, Rollout
 from pilotage.config.secrets import Secrets
 from pilotage.config.validate import did_you_mean
 from pilotage.errors import UsageError
@@ -108,6 +109,7 @@ class ProxyConfig:
     hosts: tuple[str, ...]
     ssl: bool
     certificate: Certificate | None
+    acme: Acme
     ssl_redirect: bool
     forward_headers: bool
     response_timeout: float
@@ -125,7 +127,7 @@ class BackfillConfig:
 
     batch_time: float
     batch_rows: int
-    duty: float
+    duty: float | None
     replication_lag: float | None
     lock_wait: float | None
     long_transaction: float | None
@@ -140,16 +142,16 @@ class MigrationsConfig:
     """Where the migrations are and how they run. Seconds.
 
     ``path`` is absolute, in the project; ``folder`` is the same path in the checkout of a revision,
-    relative to its root. ``framework`` is there for every engine but ``sql``, with what the file leaves
-    out filled in; ``asked_lock_timeout`` is ``lock_timeout`` where the file has it. ``large_table``: rows.
+    relative to its root. ``framework`` is there for every engine whose command pilotage runs, with what the
+    file leaves out filled in; ``asked_lock_timeout`` is ``lock_timeout`` where the file has it. ``large_table``: rows.
+    ``image``: has pilotage in it.
     """
 
     path: Path
     folder: str
-    engine: Literal["sql", "alembic", "django", "rails", "command"]
+    engine: Engine
     stream: str
     database: str | None
-    run: Literal["direct", "inside"]
     lock_timeout: float
     timeout: float
     contract: Literal["next", "auto", "manual"]
@@ -161,11 +163,12 @@ class MigrationsConfig:
     status_command: str | None = None
     asked_lock_timeout: float | None = None
     large_table: int = 10_000_000
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConfig:
-    """A database. Its URLs are looked up when they are asked for.
+    """A database. Its URLs are looked up when they are asked for. ``via``: the host that leads to it.
 
     Raises
     ------
@@ -177,6 +180,7 @@ class DatabaseConfig:
     written_url: str
     written_migration_url: str | None
     written_replicas: tuple[str, ...]
+    via: str | None
     where: str
     _secrets: Secrets = field(repr=False)
 
@@ -469,15 +473,3 @@ class Config:
         return wanted.get(hook) if isinstance(wanted, dict) else wanted
 
     # ------------------------------------------------------------------ printing
-
-    def resolved(self) -> dict[str, Any]:
-        """Plain data for ``pilotage config``; every secret reads ``[secret]``."""
-        from pilotage.config.describe import describe
-
-        return describe(self)
-
-    def to_yaml(self) -> str:
-        """`resolved` as YAML."""
-        from pilotage.config.describe import to_yaml
-
-        return to_yaml(self.resolved())

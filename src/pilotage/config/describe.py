@@ -31,7 +31,7 @@ _OTHERS = (
 
 
 def describe(config: Config) -> dict[str, Any]:
-    """What ``pilotage config`` prints: defaults filled in, roles with their environments."""
+    """Plain data for ``pilotage config``: defaults filled in, roles with their environments; secrets masked."""
     data: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         if field.name not in _HIDDEN:

@@ -20,6 +20,7 @@ from pilotage.config.scalars import plain
 from pilotage.errors import ConfigError
 
 _TAG = re.compile(r"(?:&\S+\s+)?(!\S*)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_NODES = 100_000  # a file of nested aliases can stand for billions of nodes
 
 
@@ -182,7 +183,7 @@ class _Builder:
             key_mark = self._mark(key_node, path)
             if not isinstance(key_node, ScalarNode):
                 raise ConfigError("a key should be a text", where=str(key_mark), key=path)
-            key = self._key(key_node)
+            key = self._key(key_node, key_mark)
             if key == "<<" and key_node.style is None:
                 merged += self._merged(value_node, path)
                 continue
@@ -201,8 +202,8 @@ class _Builder:
                     block.put(key, value, other.marks[key])
         return block
 
-    def _key(self, node: ScalarNode) -> str:
-        text = self._rendered.restore(node.value)
+    def _key(self, node: ScalarNode, mark: Mark) -> str:
+        text = self._text(node, mark)
         if node.style is None and len(text) > 1 and text[0] == ":":
             return str(plain(text))
         return str(text)
@@ -227,7 +228,7 @@ class _Builder:
         return items
 
     def _scalar(self, node: ScalarNode, mark: Mark) -> str | int | float | bool | None:
-        text = self._rendered.restore(node.value)
+        text = self._text(node, mark)
         if isinstance(text, NotRun):
             return text
         tag = self._written_tag(node)
@@ -238,6 +239,18 @@ class _Builder:
         if tag in {"!!int", "!!float", "!!bool", "!!null"}:
             return plain(text)
         raise ConfigError(f"the tag {tag} is not allowed", where=str(mark), key=mark.path)
+
+    def _text(self, node: ScalarNode, mark: Mark) -> str:
+        """What a scalar says. A character beyond U+FFFF may be written as in JSON, as two escapes of a pair."""
+        text = self._rendered.restore(node.value)
+        if not _SURROGATE.search(text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise ConfigError(
+                "half of a surrogate pair is no character", where=str(mark), key=mark.path
+            ) from None
 
     def _written_tag(self, node: Node) -> str | None:
         """The tag as it is written before the value; the parser's own does not say whether it is."""

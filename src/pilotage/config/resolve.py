@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +31,6 @@ from pilotage.secret import Secret
 LOCAL_HOST = "localhost"
 _LOCAL_PORT = 8080
 _CONTAINER_STOP = 10.0  # Docker's own, which Kamal leaves alone where the proxy has drained
-_LOCAL_DELAY = 1.0
 _LOCAL_INTERVAL, _INTERVAL = 0.1, 1.0
 
 
@@ -58,6 +58,7 @@ def resolve(
             written_url=section.url,
             written_migration_url=section.migration_url,
             written_replicas=section.replicas,
+            via=section.via,
             where=str(mark_of(data, "databases", name)),
             _secrets=secrets,
         )
@@ -119,13 +120,19 @@ def _image(file: File) -> str | None:
 
 
 def _rollout(file: File) -> Any:
-    """Kamal's ``boot:`` gives the limit and the wait that ``rollout:`` does not."""
+    """Kamal's ``boot:`` gives the limit and the wait that ``rollout:`` does not.
+
+    With a limit hosts take turns, unless the file says otherwise.
+    """
     given = file.rollout.model_fields_set
     changes: dict[str, Any] = {}
     if "limit" not in given and file.boot.limit is not None:
         changes["limit"] = file.boot.limit
     if "wait" not in given and "wait" in file.boot.model_fields_set:
         changes["wait"] = file.boot.wait
+    limited = "limit" in given or "limit" in changes
+    if limited and not given & {"strategy", "canary"}:
+        changes["strategy"] = "rolling"
     return file.rollout.model_copy(update=changes)
 
 
@@ -163,12 +170,7 @@ def _role(name: str, section: RoleSection, file: File, proxy: Proxy) -> RoleConf
     stop = section.stop_timeout if section.stop_timeout is not None else file.stop_timeout
     assets, _, options = (section.asset_path or file.asset_path or "").partition(":")
     health = section.health
-    if health.delay is not None:
-        delay = health.delay
-    elif local and "readiness_delay" not in file.model_fields_set:
-        delay = _LOCAL_DELAY
-    else:
-        delay = file.readiness_delay
+    delay = file.readiness_delay if health.delay is None else health.delay
     logging = section.logging or file.logging
     if section.logging and file.logging.driver and not section.logging.driver:
         logging = section.logging.model_copy(update={"driver": file.logging.driver})
@@ -217,6 +219,7 @@ def _proxy(section: Proxy, *, local: bool) -> ProxyConfig:
         hosts=hosts,
         ssl=ssl,
         certificate=certificate,
+        acme=section.acme,
         ssl_redirect=section.ssl_redirect,
         forward_headers=not ssl if section.forward_headers is None else section.forward_headers,
         response_timeout=section.response_timeout,
@@ -241,16 +244,16 @@ def _migrations(file: File, root: Path) -> MigrationsConfig | None:
         engine=section.engine,
         stream=section.stream or file.service,
         database=section.database or next(iter(file.databases), None),
-        run=section.run,
         lock_timeout=section.lock_timeout,
         timeout=section.timeout,
         contract=section.contract,
         soak=section.soak,
         large_table=section.large_table,
+        image=section.image,
         schema=_path(root, section.schema_) if section.schema_ else None,
         seed=_path(root, section.seed) if section.seed else None,
         backfill=BackfillConfig(
-            **{name: getattr(section.backfill, name) for name in BackfillConfig.__slots__}
+            **{one.name: getattr(section.backfill, one.name) for one in fields(BackfillConfig)}
         ),
         framework=_framework(section),
         status_command=section.status.command
@@ -264,7 +267,7 @@ def _migrations(file: File, root: Path) -> MigrationsConfig | None:
 
 def _framework(section: Migrations) -> Framework | None:
     """The preset of the engine, with what the file says instead."""
-    if section.engine == "sql":
+    if section.engine not in FRAMEWORKS:
         return None
     preset, commands = FRAMEWORKS[section.engine], section.commands
     status: Status = preset.status

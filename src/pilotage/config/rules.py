@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotage.config.document import Block
+from pilotage.config.ports import Published, published
 from pilotage.config.resolve import has_traffic, proxy_of
 from pilotage.config.schema.file import File
 from pilotage.config.schema.kamal import Certificate, Proxy, ProxyRun, Registry
@@ -19,6 +20,7 @@ KAMAL = (2, 11, 0)  # the format that this package knows
 _SERVICE = re.compile(r"[A-Za-z0-9_-]+")
 _ALIAS = re.compile(r"[a-z0-9_-]+")
 _RESERVED_LABELS = ("destination", "role", "service")
+_UNSEEN = ("entrypoint", "none")  # engines of which pilotage runs nothing
 _PLACES = ("host", "hosts", "role", "roles", "tag", "tags")
 KAMAL_COMMANDS = frozenset(
     "accessory app audit build config deploy details docs help init lock proxy prune redeploy "  # noqa: SIM905
@@ -146,6 +148,7 @@ class _Rules:
             )
         if file.target == "docker":
             self._hosts()
+            self._ports()
 
     def _hosts(self) -> None:
         file = self._file
@@ -161,6 +164,23 @@ class _Rules:
                     name,
                     next="add hosts, or set `allow_empty_roles: true`",
                 )
+
+    def _ports(self) -> None:
+        """No two roles may want the same port of a host: the second one could not be started."""
+        taken: dict[str, list[tuple[str, Published]]] = {}
+        for name, role in self._file.servers.items():
+            ports = published(role.options)
+            for host in dict.fromkeys(host for host, _ in role.hosts):
+                others = taken.setdefault(host, [])
+                for port in ports:
+                    holder = next((who for who, had in others if port.meets(had)), None)
+                    if holder is not None:
+                        raise self._error(
+                            f"the roles `{holder}` and `{name}` both publish port {port} of {host}",
+                            *("servers", name, "options", "publish"),
+                            next="give one of them another port, or another host",
+                        )
+                others += [(name, port) for port in ports]
 
     def _options(self, options: dict[str, Any], *path: str) -> None:
         if "restart" in options:
@@ -336,7 +356,8 @@ class _Rules:
         file = self._file
         wanted = file.migrations
         if wanted is not None:
-            if not file.databases and wanted.engine != "command":
+            yield from self._unseen(wanted)
+            if not file.databases and wanted.engine not in ("command", *_UNSEEN):
                 yield self._error(
                     "`migrations` are given, and no database is",
                     "migrations",
@@ -369,10 +390,31 @@ class _Rules:
                     "health",
                 )
 
+    def _unseen(self, section: Migrations) -> Iterator[ConfigError]:
+        """Where pilotage runs no migration, there is little to say about them."""
+        if section.engine not in _UNSEEN:
+            return
+        for key in sorted(section.model_fields_set - {"engine", "timeout", "stream"}):
+            yield self._error(
+                f"`migrations.{key.rstrip('_')}` is for migrations that pilotage runs, and with `engine: "
+                f"{section.engine}` it runs none",
+                "migrations",
+                key.rstrip("_"),
+                next="take it out, or say whose they are: `engine: rails`, alembic, django, command or sql",
+            )
+        if self._file.databases:
+            yield self._error(
+                f"`databases` are there for migrations that pilotage runs, and with `engine: "
+                f"{section.engine}` it runs none",
+                "databases",
+                next="take them out, or say whose the migrations are: `engine: rails`, alembic, django, "
+                "command or sql",
+            )
+
     def _framework(self, section: Migrations) -> Iterator[ConfigError]:
         """The keys of `engine: sql` and those of a framework's own command exclude each other."""
         given = section.model_fields_set
-        sql, others = {"path", "run", "schema_", "seed"}, {"contract_files", "commands", "order"}
+        sql, others = {"path", "schema_", "seed"}, {"contract_files", "commands", "order"}
         others |= {"files", "status"}
         if section.engine == "sql":
             for key in sorted(given & others):
@@ -383,6 +425,8 @@ class _Rules:
                     key,
                     next="say whose migrations they are: `engine: rails`, alembic, django or command",
                 )
+            return
+        if section.engine in _UNSEEN:
             return
         for name in sorted(given & sql):
             key = name.rstrip("_")

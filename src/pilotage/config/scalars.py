@@ -46,11 +46,8 @@ def _number(text: str) -> Scalar:
     if _FLOAT.fullmatch(text):
         return float(digits)
     if _SIXTY.fullmatch(text):
-        sign = -1 if text[0] == "-" else 1
-        total = 0
-        for part in digits.lstrip("+-").split(":"):
-            total = total * 60 + int(part)
-        return sign * total
+        # Psych's own arithmetic: two parts are hours and minutes, and a sign is the first part's alone.
+        return sum(int(part) * (3600, 60, 1)[place] for place, part in enumerate(digits.split(":")))
     if found := _INFINITE.fullmatch(text):
         return float(f"{found[1]}inf")
     return text

@@ -164,6 +164,10 @@ class Secrets:
     def _run(self, command: str, entry: dotenv.Entry) -> str:
         if not self._run_commands:
             return f"[not run: {command}]"
+        from pilotage.vaults import is_ours
+
+        if is_ours(command):
+            return self._answer(command, entry)
         done = subprocess.run(
             ["/bin/sh", "-c", command],
             cwd=self._root,
@@ -179,6 +183,17 @@ class Secrets:
                 key=entry.name,
             )
         return done.stdout.decode("utf-8", "replace")
+
+    def _answer(self, command: str, entry: dotenv.Entry) -> str:
+        """`kamal secrets …`, without Kamal."""
+        from pilotage.vaults import answer
+
+        try:
+            return answer(command, self._environ, terminal=os.isatty(0))
+        except ConfigError as error:
+            error.what = f"{entry.name}: {error.what}"
+            error.where, error.key = f"{entry.file}:{entry.line}", entry.name
+            raise
 
     # ------------------------------------------------------------------ what is known
 
@@ -207,6 +222,17 @@ class Secrets:
                 for command in entry.commands
             )
         )
+
+    def all(self) -> dict[str, Secret]:
+        """Every secret of the files, by name: what a hook gets. Their commands are run where they may be.
+
+        Raises
+        ------
+        ConfigError
+            A command failed.
+        """
+        names = [n for n in self._entries if self._run_commands or not self.pending(n)]
+        return {name: Secret(self._evaluate(self._entries[name])) for name in names}
 
     def known(self) -> dict[str, Secret]:
         """Every secret whose value is known without running a command now, for masking."""

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from pilotage.errors import MigrationFileError
 from pilotage.hazards.catalogue import Catalogue
-from pilotage.hazards.finding import Class, Finding, Severity
+from pilotage.hazards.finding import TRACED, Class, Finding, Severity
 from pilotage.hazards.order import OUT_OF_ORDER
 from pilotage.hazards.rewrites import rewriter
 from pilotage.hazards.rule import Context, HalfContext, Rule, finding_of
@@ -18,7 +18,7 @@ from pilotage.migrate.sql import Change, Statement, grammar, located
 from pilotage.migrate.sql.online import has_steps
 from pilotage.model import Half, HalfRef
 
-IDS = frozenset({*(rule.id for rule in RULES), OUT_OF_ORDER})
+IDS = frozenset({*(rule.id for rule in RULES), OUT_OF_ORDER, TRACED})
 
 
 def check(

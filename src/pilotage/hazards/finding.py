@@ -27,6 +27,8 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+TRACED = "traced-lock"
+"""What no rule reads in a statement, and a trace saw."""
 SYNTAX, FOREIGN, FILE = "syntax-error", "foreign-sql", "migration-file"
 UNREADABLE = frozenset({SYNTAX, FOREIGN, FILE})
 """Findings of `pilotage.hazards.lint` that no rule makes: SQL that does not parse, SQL of another database,

@@ -16,7 +16,7 @@ from pathlib import Path
 from pilotage.errors import MigrationFileError
 from pilotage.hazards.catalogue import Catalogue
 from pilotage.hazards.check import check
-from pilotage.hazards.finding import FILE, FOREIGN, SYNTAX, Class, Finding, Severity
+from pilotage.hazards.finding import FILE, FOREIGN, SYNTAX, TRACED, Class, Finding, Severity
 from pilotage.hazards.fix import Fixed, fix, mechanical
 from pilotage.hazards.reading import Source, finding_of, read
 from pilotage.hazards.rules import BY_ID
@@ -33,6 +33,7 @@ WHY = {
     FILE: "Pilotage refuses the file before it touches anything.",
     "unknown-hazard": "An `allow` of a hazard that does not exist silences nothing.",
     FAILS: "A trace ran the half as a deploy would, and it failed.",
+    TRACED: "A trace saw others wait while rows were worked through, and no rule reads that in the statement.",
     UNUSED: "An `allow` that silences nothing today would silence something unseen tomorrow.",
     "out-of-order": "It was written for a schema that still had what the newer contract half removed.",
 }
@@ -45,7 +46,8 @@ class Report:
 
     ``files``: how many were judged; ``skipped``: halves of them that were not, because they are applied.
     ``fixes``: what became of the files with something to fix, where that was asked for; ``proposals``:
-    what fixing one finding alone would make of its file.
+    what fixing one finding alone would make of its file. ``allowed``: halves in which an ``allow`` kept out
+    what a trace would see.
     """
 
     findings: tuple[Finding, ...]
@@ -53,6 +55,7 @@ class Report:
     skipped: tuple[HalfRef, ...] = ()
     fixes: tuple[Fixed, ...] = ()
     proposals: Mapping[Finding, tuple[str, str]] = field(default_factory=dict)
+    allowed: frozenset[tuple[Path, Half]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def lint(sources: Iterable[Source], how: Lint) -> Report:
     skipped: list[HalfRef] = []
     fixes: list[Fixed] = []
     proposals: dict[Finding, tuple[str, str]] = {}
+    allowed: set[tuple[Path, Half]] = set()
     files = 0
     for source in sources:
         if how.judged is not None and source.path not in how.judged:
@@ -104,6 +108,7 @@ def lint(sources: Iterable[Source], how: Lint) -> Report:
         migration, found = _judge(source, how.known, how)
         if migration is not None:
             migrations.append(migration)
+            allowed.update((source.path, half) for half in Half if _allows_locks(migration, half))
             skipped += [ref for ref in migration.halves() if ref in how.applied]
         if before is not None and migration is not None:
             fixed = _fix(source, found, before, how, proposals)
@@ -113,7 +118,17 @@ def lint(sources: Iterable[Source], how: Lint) -> Report:
         findings += found
     if how.folder:
         findings += [f for f in _together(migrations) if how.wanted(f)]
-    return Report(tuple(findings), files, tuple(skipped), tuple(fixes), proposals)
+    return Report(
+        tuple(findings), files, tuple(skipped), tuple(fixes), proposals, frozenset(allowed)
+    )
+
+
+def _allows_locks(migration: Migration, half: Half) -> bool:
+    section = migration.section(half)
+    return section is not None and any(
+        rule == TRACED or (rule in BY_ID and BY_ID[rule].class_ is Class.AVAILABILITY)
+        for rule in section.directives.allow
+    )
 
 
 def _judge(source: Source, known: Catalogue, how: Lint) -> tuple[Migration | None, list[Finding]]:

@@ -26,6 +26,8 @@ ANSWER = 30.0
 GONE = 5.0
 """Seconds in which a shim that could not start its program is gone."""
 
+_BLOCK = 64 * 1024
+
 _ISOLATED = ("-I", "-S", "-X", "utf8")
 _SHIM = Path(__file__).with_name("shim.py")
 
@@ -131,37 +133,91 @@ async def launch(program: Program, *, record: Callable[[ProcessId], None]) -> Pr
             raise
 
 
-async def attach(program: Program, *, record: Callable[[ProcessId], None]) -> Status:
+async def attach(
+    program: Program,
+    *,
+    record: Callable[[ProcessId], None],
+    written: Callable[[bool, bytes], None] | None = None,
+) -> Status:
     """Run the program on our own terminal until it ends; it is ended when we are.
+
+    ``written``: instead of on the terminal, with nothing to read; what it writes goes there, byte for byte,
+    true for its standard error.
 
     Raises
     ------
     OSError
         It could not be started.
     """
-    async with _shim("attached", program) as control:
+    async with contextlib.AsyncExitStack() as stack:
+        ends = None if written is None else await stack.enter_async_context(_caught(written))
+        control = await stack.enter_async_context(_shim("attached", program, ends))
         record(ProcessId.from_json(await control.receive()))
         await control.submit(program)
         return parse_status(await control.receive(limit=None))
 
 
 @contextlib.asynccontextmanager
-async def _shim(mode: str, program: Program) -> AsyncIterator[_Control]:
+async def _caught(written: Callable[[bool, bytes], None]) -> AsyncIterator[_Ends]:
+    """Two pipes to write into; read until nobody has them open any more."""
+    loop = asyncio.get_running_loop()
+
+    async def read(end: int, error: bool) -> None:
+        reader = asyncio.StreamReader()
+        file = os.fdopen(end, "rb", 0)
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), file
+        )
+        try:
+            while block := await reader.read(_BLOCK):
+                written(error, block)
+        finally:
+            transport.close()
+
+    reading, ends = [], []
+    for error in (False, True):
+        theirs, ours = os.pipe()
+        reading.append(asyncio.create_task(read(theirs, error)))
+        ends.append(ours)
+    try:
+        yield _Ends(*ends)
+        # Something that the program left running may have them open for ever.
+        await asyncio.wait(reading, timeout=GONE)
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The ends of pipes that a program writes into. Handed on, they are the program's alone."""
+
+    out: int
+    err: int
+
+
+@contextlib.asynccontextmanager
+async def _shim(mode: str, program: Program, ends: _Ends | None = None) -> AsyncIterator[_Control]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     attached = mode == "attached"
-    with ours:
+    nothing = None if attached else subprocess.DEVNULL
+    with ours, contextlib.ExitStack() as handed:
+        for end in (ends.out, ends.err) if ends else ():
+            handed.callback(os.close, end)
         with theirs:
             process = subprocess.Popen(  # noqa: ASYNC220 (it only forks; waiting is asynchronous)
                 (sys.executable, *_ISOLATED, _SHIM, str(theirs.fileno()), mode, program.title),
                 pass_fds=(theirs.fileno(),),
-                stdin=None if attached else subprocess.DEVNULL,
-                stdout=None if attached else subprocess.DEVNULL,
-                stderr=None if attached else subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if ends else nothing,
+                stdout=ends.out if ends else nothing,
+                stderr=ends.err if ends else nothing,
                 # The shim itself needs nothing: what it has would show in its /proc/PID/environ.
                 env={"LC_ALL": "C.UTF-8"},
                 cwd="/",
             )
+        handed.close()
         try:
             yield _Control(ours)
         finally:

@@ -12,8 +12,8 @@ _LOOK = 0.03  # seconds between two looks at a file that is followed
 _TAIL = 64 * 1024  # bytes at the end of a log in which its last lines are looked for
 
 
-def tail(path: Path, lines: int) -> tuple[str, ...]:
-    """The last lines of a log (of its last 64 KB); nothing when there is no log."""
+def tail(path: Path, lines: int | None) -> tuple[str, ...]:
+    """The last lines of a log (of its last 64 KB), None for all of those; nothing when there is no log."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

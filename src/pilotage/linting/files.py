@@ -274,7 +274,7 @@ def read_schema(path: Path, dialect: str) -> tuple[Catalogue, frozenset[HalfRef]
     from pilotage.migrate.history import applied_lines
     from pilotage.migrate.sql import SqlError, changes
 
-    text = _bytes(path).decode(errors="replace")
+    text = _bytes(path).decode("utf-8-sig", errors="replace")
     known = Catalogue(complete=True)
     try:
         for change in changes(normalise(text, dialect), dialect):

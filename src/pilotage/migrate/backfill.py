@@ -11,9 +11,8 @@ cursor while nobody ran it would be missed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from pilotage.errors import DatabaseError, HalfFailed, LockUnavailable, NotConverging
@@ -21,14 +20,14 @@ from pilotage.events import HalfRetried, Note
 from pilotage.migrate import sql
 from pilotage.migrate.attempts import Attempts, watched
 from pilotage.migrate.backfill_progress import Progress
-from pilotage.migrate.dialects.base import StatementError, Trouble, Walk
-from pilotage.migrate.ends import PASSES, changes_again, stands_still
+from pilotage.migrate.batches import Batches, Done, Step
+from pilotage.migrate.dialects.base import StatementError, Trouble
+from pilotage.migrate.ends import PASSES, stands_still
 from pilotage.migrate.migration import Migration, Section
 from pilotage.migrate.pacing import BatchSize
 from pilotage.migrate.pauses import Pauses
 from pilotage.migrate.pressure import Pressure
 from pilotage.migrate.settings import BackfillSettings
-from pilotage.migrate.sql import Batchable, Statement
 from pilotage.migrate.state import Cursor
 from pilotage.migrate.throttles import Throttles
 from pilotage.migrate.work import Work, failed, statements_of, where
@@ -38,33 +37,6 @@ _REPEAT_FACTOR = 10
 _REPEAT_ROWS = 100_000
 _BATCH_LIMIT = (20.0, 2.0)
 """A batch is cut off, and split, after so many times its target, and at least so many seconds."""
-
-
-@dataclass(slots=True)
-class _Step:
-    """A statement of the section, how its table is walked (None: it limits itself), and its rows.
-
-    ``tried``: it was seen to leave alone what it has changed.
-    """
-
-    statement: Statement
-    batch: Batchable
-    size: BatchSize
-    walk: Walk | None = None
-    estimate: int | None = None
-    tried: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What a batch did: the cursor after it, the rows that it spanned and changed, its seconds, and how
-    many of these it spent on its rows."""
-
-    cursor: Cursor
-    spanned: int
-    changed: int
-    on_rows: float
-    seconds: float = 0.0
 
 
 class Backfill:
@@ -77,13 +49,14 @@ class Backfill:
         self._section: Section = migration.backfill
         self._final = final
         self._ref = HalfRef(migration.version, Half.EXPAND)
-        self._steps: list[_Step] = []
+        self._steps: list[Step] = []
         self._cursor = Cursor(self._section.checksum, final, 1, 0, None, 0, 0)
         self._settings = _settings(work.settings.backfill, self._section)
         self._lock = self._section.directives.lock_timeout or work.settings.lock_timeout
         self._total = self._section.directives.timeout or work.settings.timeout
         self._progress = Progress(migration.version, work.emit)
         self._pressure = Pressure(work, migration.version, self._settings)
+        self._batches = Batches(work, migration.version, endless=self._endless)
         self._pauses = Pauses(
             work,
             version=migration.version,
@@ -128,6 +101,7 @@ class Backfill:
                 end=None,
                 pass_rows=0,
                 scanned=0,
+                estimate=None,
             )
 
     async def _begin(self) -> bool:
@@ -159,12 +133,12 @@ class Backfill:
             with sql.located(self._migration.path, self._section.line + statement.line - 1):
                 batch = sql.batched(statement.text, work.dialect.name)
             size = BatchSize(self._settings.batch_time, self._settings.batch_rows)
-            step = _Step(statement, batch, size)
+            step = Step(statement, batch, size)
             if batch.kind != "repeat":
                 await self._patiently(step, partial(self._measure, step))
             self._steps.append(step)
 
-    async def _measure(self, step: _Step) -> None:
+    async def _measure(self, step: Step) -> None:
         work = self._work
         step.walk = await work.dialect.walk(work.session, step.batch.table, step.batch.qualifier)
         if step.walk is None:
@@ -185,7 +159,12 @@ class Backfill:
             step = self._steps[index]
             if index != self._cursor.statement:
                 self._cursor = replace(
-                    self._cursor, statement=index, position=None, end=None, scanned=0
+                    self._cursor,
+                    statement=index,
+                    position=None,
+                    end=None,
+                    scanned=0,
+                    estimate=None,
                 )
             await self._bound(step)
             before, most = self._cursor.pass_rows, await self._most(step)
@@ -195,7 +174,7 @@ class Backfill:
                     raise self._endless(step, f"{changed} rows, and goes on")
                 await self._pauses.after(done.seconds, done.changed)
 
-    async def _bound(self, step: _Step) -> None:
+    async def _bound(self, step: Step) -> None:
         """Where this pass over the statement's table ends: at its last row of now."""
         if step.walk is None:
             return
@@ -209,22 +188,27 @@ class Backfill:
             await self._patiently(step, look)
         step.walk = replace(step.walk, end=self._cursor.end)
 
-    async def _most(self, step: _Step) -> int | None:
+    async def _most(self, step: Step) -> int | None:
         """More rows than this a statement that limits itself cannot have to do; None for others."""
         if step.walk is not None:
             return None
         rows = await self._work.dialect.total_rows(self._work.session)
         return _REPEAT_FACTOR * rows + _REPEAT_ROWS
 
-    async def _batch(self, step: _Step, *, suspect: bool) -> _Batch | None:
+    async def _batch(self, step: Step, *, suspect: bool) -> Done | None:
         """One batch; None when there was none left."""
         attempts = Attempts(lock=self._lock, total=self._total)
-        done: list[_Batch | None] = []
+        done: list[Done | None] = []
 
         async def once() -> None:
-            began = time.monotonic()
-            batch = await self._transaction(step, attempts, suspect=suspect)
-            done.append(batch and replace(batch, seconds=time.monotonic() - began))
+            batch = await self._batches.one(
+                step,
+                self._cursor,
+                lock=attempts.wait,
+                total=self._limit(step, attempts),
+                suspect=suspect,
+            )
+            done.append(batch)
 
         def retried(number: int, pause: float, why: str) -> None:
             step.size.split()  # the rows that nobody holds are done, and only those are waited for
@@ -246,12 +230,15 @@ class Backfill:
             )
         self._cursor = batch.cursor
         self._progress.batch(
-            batch.cursor, len(self._steps), spanned=batch.spanned,
-            changed=batch.changed, seconds=batch.seconds,
-        )  # fmt: skip
+            batch.cursor,
+            [step.estimate for step in self._steps],
+            spanned=batch.spanned,
+            changed=batch.changed,
+            seconds=batch.seconds,
+        )
         return batch if step.walk is not None or batch.changed else None
 
-    async def _patiently(self, step: _Step, look: Callable[[], Awaitable[None]]) -> None:
+    async def _patiently(self, step: Step, look: Callable[[], Awaitable[None]]) -> None:
         """A look at the table, tried again while somebody has it for himself."""
         work, attempts = self._work, Attempts(lock=self._lock, total=self._total)
 
@@ -268,7 +255,7 @@ class Backfill:
 
     async def _attempt(
         self,
-        step: _Step,
+        step: Step,
         attempts: Attempts,
         once: Callable[[], Awaitable[None]],
         *,
@@ -288,7 +275,7 @@ class Backfill:
             raise self._failed(step, error) from error
 
     async def _cut_off(
-        self, step: _Step, attempts: Attempts, once: Callable[[], Awaitable[None]]
+        self, step: Step, attempts: Attempts, once: Callable[[], Awaitable[None]]
     ) -> None:
         """Run a batch; one that runs into its time limit is split, as long as there is time at all."""
         while True:
@@ -301,57 +288,16 @@ class Backfill:
                 if not step.size.split():
                     raise
 
-    def _limit(self, step: _Step, attempts: Attempts) -> float:
+    def _limit(self, step: Step, attempts: Attempts) -> float:
         """Seconds that a batch may take: one row alone, or a statement of its own limit, all there is."""
         if step.walk is None or step.size.rows == 1:
             return attempts.remaining
         factor, least = _BATCH_LIMIT
         return min(max(factor * self._settings.batch_time, least), attempts.remaining)
 
-    async def _transaction(
-        self, step: _Step, attempts: Attempts, *, suspect: bool
-    ) -> _Batch | None:
-        """Run a batch and store the cursor after it; None: nothing is left."""
-        work, cursor = self._work, self._cursor
-        session = work.session
-        total = self._limit(step, attempts)
-        async with work.dialect.batch(session, lock=attempts.wait, total=total):
-            began = time.monotonic()
-            text = step.statement.text
-            if step.walk is None:
-                changed = spanned = await work.execute(step.statement)
-                position = None
-            else:
-                window = await work.dialect.window(
-                    session, step.walk, cursor.position, step.size.rows
-                )
-                if window is None:
-                    return None
-                text = step.batch.render(window.predicate)
-                changed = await work.execute(step.statement, text)
-                position, spanned = window.cursor, window.rows
-            on_rows = time.monotonic() - began
-            if (
-                changed
-                and step.walk is not None
-                and (suspect or not step.tried)
-                and await changes_again(session, text, changed)
-            ):
-                raise self._endless(step, "the rows that it has just changed")
-            await work.dialect.become_self(session)
-            after = replace(
-                cursor,
-                position=position,
-                pass_rows=cursor.pass_rows + changed,
-                total_rows=cursor.total_rows + changed,
-                scanned=cursor.scanned + spanned,
-            )
-            await work.state.put_cursor(session, self._migration.version, after)
-        return _Batch(after, spanned, changed, on_rows)
-
     # -- its end, and words ----------------------------------------------------------------------
 
-    def _endless(self, step: _Step, what: str) -> NotConverging:
+    def _endless(self, step: Step, what: str) -> NotConverging:
         return NotConverging(
             f"the backfill of {self._migration.version} does not end: run again, it changes {what}",
             where=where(self._migration, self._section, step.statement),
@@ -403,7 +349,7 @@ class Backfill:
             "resumes from it"
         )
 
-    def _failed(self, step: _Step, error: StatementError) -> HalfFailed:
+    def _failed(self, step: Step, error: StatementError) -> HalfFailed:
         again = "run the same command again" if error.trouble is Trouble.LOST else ""
         return failed(
             self._migration,
@@ -415,7 +361,7 @@ class Backfill:
             next=again,
         )
 
-    def _no_lock(self, step: _Step, attempts: Attempts, error: StatementError) -> DatabaseError:
+    def _no_lock(self, step: Step, attempts: Attempts, error: StatementError) -> DatabaseError:
         return LockUnavailable(
             f"a batch of the backfill of {self._migration.version} did not get its locks in "
             f"{attempts.number} attempts over {attempts.total:g} s: {attempts.why(error)}",

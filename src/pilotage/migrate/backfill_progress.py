@@ -1,14 +1,21 @@
-"""How fast a backfill is, and when it will be done. By the monotonic clock: the other one may jump."""
+"""How fast a backfill is, and when it will be done. By the monotonic clock: the other one may jump.
+
+What is left is counted in rows of the tables, which every batch walks over, and not in rows that it
+changes: a table that is half done already is walked all the same. How long that takes follows from the
+last minute, so that a new throttle, or rows that are slower than those before, are in it soon.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from pilotage.events import BackfillProgress, Emit
-from pilotage.migrate.state import Cursor
+from pilotage.migrate.state import NEARLY, Cursor
 
-_LATELY = 10.0  # seconds that a rate is taken over
+_LATELY = 10.0  # seconds that the rate is taken over
+_LONGER = 60.0  # seconds that the estimate is taken over, which is to be steady
 
 
 class Progress:
@@ -19,38 +26,43 @@ class Progress:
         self._emit = emit
         self._began = time.monotonic()
         self._paused = 0.0
-        self._here = 0
-        self._first: tuple[float, float] | None = None  # the working time and fraction at its start
-        self._lately: deque[tuple[float, int]] = deque([(0.0, 0)])
+        self._changed = self._walked = 0  # rows, in this run
+        self._changes = _Speed(_LATELY)
+        self._walk = _Speed(_LONGER)
 
     def paused(self, seconds: float) -> None:
         """So long nothing was done: no part of the rate."""
         self._paused += seconds
 
     def batch(
-        self, cursor: Cursor, statements: int, *, spanned: int, changed: int, seconds: float
+        self,
+        cursor: Cursor,
+        tables: Sequence[int | None],
+        *,
+        spanned: int,
+        changed: int,
+        seconds: float,
     ) -> None:
-        """A batch was committed, with this cursor."""
-        self._here += changed
+        """A batch was committed, with this cursor. ``tables``: about how many rows each statement's has."""
         now = self._worked
-        fraction = eta = None
-        if cursor.number > 1:
-            fraction = 1.0  # later passes only look for what was written in the meantime
-        elif cursor.estimate:
-            share = min(cursor.scanned / cursor.estimate, 1.0)
-            fraction = (cursor.statement + share) / statements
-            if self._first is None:
-                before = min((cursor.scanned - spanned) / cursor.estimate, 1.0)
-                self._first = (now - seconds, (cursor.statement + before) / statements)
-            since, at_first = self._first
-            if fraction > at_first:
-                eta = (now - since) * (1 - fraction) / (fraction - at_first)
-        self._tell(cursor, fraction=fraction, eta=eta, batch=spanned, seconds=seconds)
+        self._changed += changed
+        self._walked += spanned
+        rate = self._changes.at(now, self._changed)
+        speed = self._walk.at(now, self._walked)
+        left = _left(cursor, tables)
+        self._tell(
+            cursor,
+            rate=changed / max(seconds, 1e-6) if rate is None else rate,
+            fraction=_fraction(cursor, tables),
+            eta=None if left is None or not speed else left / speed,
+            batch=spanned,
+            seconds=seconds,
+        )
 
     def ended(self, cursor: Cursor) -> None:
         """It is done; the rate is that of all of it."""
-        self._lately = deque([(0.0, 0)])
-        self._tell(cursor, fraction=1.0, eta=0.0, batch=0, seconds=0.0)
+        rate = self._changed / self._worked
+        self._tell(cursor, rate=rate, fraction=1.0, eta=0.0, batch=0, seconds=0.0)
 
     @property
     def _worked(self) -> float:
@@ -60,24 +72,60 @@ class Progress:
         self,
         cursor: Cursor,
         *,
+        rate: float,
         fraction: float | None,
         eta: float | None,
         batch: int,
         seconds: float,
     ) -> None:
-        now = self._worked
-        while len(self._lately) > 1 and now - self._lately[0][0] > _LATELY:
-            self._lately.popleft()
-        then, rows = self._lately[0]
-        self._lately.append((now, self._here))
         self._emit(
             BackfillProgress(
                 version=self._version,
+                number=cursor.number,
                 rows=cursor.total_rows,
-                rate=(self._here - rows) / max(now - then, 1e-6),
+                rate=rate,
                 fraction=fraction,
                 eta=eta,
                 batch=batch,
                 seconds=seconds,
             )
         )
+
+
+class _Speed:
+    """How much is done a second, over the last ``span`` seconds, or since the last batch, if that is longer.
+
+    It counts from the end of a batch, so that the rest before the next one is a part of it.
+    """
+
+    def __init__(self, span: float) -> None:
+        self._span = span
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def at(self, now: float, total: int) -> float | None:
+        """It, when a batch ends now with ``total`` done; None after the first."""
+        marks = self._marks
+        marks.append((now, total))
+        while len(marks) > 2 and now - marks[1][0] >= self._span:
+            marks.popleft()
+        then, before = marks[0]
+        return (total - before) / (now - then) if now > then else None
+
+
+def _left(cursor: Cursor, tables: Sequence[int | None]) -> int | None:
+    """How many rows this pass has yet to walk over; None where a table's are not known, or are more than
+    was thought."""
+    tables = tables[cursor.statement :]
+    rows = [count for count in tables if count is not None]
+    if len(rows) < len(tables) or cursor.scanned > rows[0]:
+        return None
+    return sum(rows) - cursor.scanned
+
+
+def _fraction(cursor: Cursor, tables: Sequence[int | None]) -> float | None:
+    """Which part of its rows this pass has walked over."""
+    rows = [count for count in tables if count is not None]
+    if len(rows) < len(tables) or not sum(rows):
+        return None
+    here = min(cursor.scanned, rows[cursor.statement])
+    return min((sum(rows[: cursor.statement]) + here) / sum(rows), NEARLY)

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pilotage.errors import DatabaseError
-from pilotage.hazards.catalogue import Catalogue
 from pilotage.migrate import create, dialects
+from pilotage.migrate.audit_table import AuditTable
 from pilotage.migrate.connections import WORK, Connections
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
 from pilotage.migrate.document import StateDocument
@@ -26,6 +26,9 @@ from pilotage.migrate.state import State
 from pilotage.migrate.tables import table_format
 from pilotage.model import Applied, HalfRef, Intent, Registration, SchemaView, announced
 from pilotage.secret import Secret
+
+if TYPE_CHECKING:
+    from pilotage.hazards.catalogue import Catalogue
 
 _SURVEY, _SURVEY_LOCK = 10.0, 0.5
 """Seconds that a query of `DatabaseSchema.survey` may take, and that it may wait for a lock."""
@@ -159,6 +162,10 @@ class DatabaseSchema:
     def document(self) -> StateDocument:
         """The deploy state of the service, in ``pilotage_state``."""
         return StateDocument(self._connections, self._service, self._ensure_tables)
+
+    def audit(self) -> AuditTable:
+        """Who did what to the service, in ``pilotage_audit``."""
+        return AuditTable(self._connections, self._service, self._ensure_tables)
 
     # -- getting ready ---------------------------------------------------------------------------
 

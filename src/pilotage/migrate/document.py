@@ -29,6 +29,7 @@ class StateDocument:
         self._dialect = connections.dialect
         self._service = service
         self._ensure = ensure
+        self._home: str | None = None  # of the table, once it was seen
 
     async def read(self) -> tuple[int, dict[str, Any]]:
         """Version and body; ``(0, {})`` as long as there is no row, no table or no database."""
@@ -36,10 +37,8 @@ class StateDocument:
             if not await self._present():
                 return 0, {}
             async with self._connections.use(_PURPOSE) as session:
-                home = await self._dialect.home(session)
-                if not await self._dialect.has_table(session, home, "pilotage_state"):
-                    return 0, {}
-                return await self._row(session, home)
+                home = await self._found(session)
+                return (0, {}) if home is None else await self._row(session, home)
         except DatabaseError as error:
             raise self._explain("read", error) from error
 
@@ -61,8 +60,8 @@ class StateDocument:
 
     async def _swap(self, body: dict[str, Any], expected: int) -> bool:
         async with self._connections.use(_PURPOSE) as session:
-            home = await self._dialect.home(session)
-            if not await self._dialect.has_table(session, home, "pilotage_state"):
+            home = await self._found(session)
+            if home is None:
                 await self._ensure()
                 home = await self._dialect.home(session)
             now = self._dialect.now
@@ -94,6 +93,14 @@ class StateDocument:
                 return float(rows[0][0])
         except DatabaseError as error:
             raise self._explain("read", error) from error
+
+    async def _found(self, session: Session) -> str | None:
+        """The schema of its table, with a dot; None as long as there is none."""
+        if self._home is None:
+            home = await self._dialect.home(session)
+            if await self._dialect.has_table(session, home, "pilotage_state"):
+                self._home = home
+        return self._home
 
     async def _present(self) -> bool:
         """Whether the database is there; an open session answers without asking."""

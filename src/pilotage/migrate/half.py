@@ -20,6 +20,7 @@ from pilotage.errors import (
     HalfFailed,
     LockUnavailable,
     MigrationFileError,
+    Refused,
 )
 from pilotage.events import HalfFinished, HalfRetried, HalfStarted, HalfStatement, Note
 from pilotage.migrate import catalogue, sql
@@ -32,7 +33,7 @@ from pilotage.migrate.sql.online import Step, plain
 from pilotage.migrate.state import StoredHalf
 from pilotage.migrate.violations import told_of_rows, violates
 from pilotage.migrate.work import Work, digest, failed, steps_of, where
-from pilotage.model import Half, HalfRef
+from pilotage.model import REVERTING, Half, HalfRef
 
 
 def _is_setting(statement: Statement) -> bool:
@@ -81,11 +82,12 @@ class HalfRun:
         self._work = work
         self._migration = migration
         self._ref = HalfRef(migration.version, half)
+        self._title = str(self._ref)
         self._release = release
         self._fresh = fresh
         self._done = 0
         self._new = False  # whether this run is the first to write of it
-        self._section = migration.section(half) or Section("", 1)
+        self._section = self._section_of(half)
         self._statements = steps_of(self._section, migration, work.dialect.name)
         self._at = 0  # the place of the one at work
         directives = self._section.directives
@@ -95,20 +97,37 @@ class HalfRun:
             total=directives.timeout or settings.timeout,
         )
 
+    def _section_of(self, half: Half) -> Section:
+        return self._migration.section(half) or Section("", 1)
+
     async def run(self) -> None:
         """Apply it, or finish what an earlier run began; return at once when it is applied."""
-        work, ref = self._work, self._ref
-        stored = await work.state.half(work.session, ref)
+        stored = await self._work.state.half(self._work.session, self._ref)
         self._new = stored is None
+        if stored is not None and stored.row.how == REVERTING:
+            raise self._taken_back(stored)
         if stored is not None and stored.row.how == "opened":
             stored = None
+        await self._carry_out(stored)
+
+    def _taken_back(self, stored: StoredHalf) -> Refused:
+        return Refused(
+            f"{self._ref} is being taken back: that was begun, and has not ended",
+            where=str(self._migration.path),
+            state=f"{stored.row.statements_done} statements of its `-- down` section are done",
+            next=f"pilotage migrate down {self._ref.version}, then the same command again",
+        )
+
+    async def _carry_out(self, stored: StoredHalf | None) -> None:
+        """Run what ``stored`` does not say is done."""
+        work = self._work
         done = self._done = self._already_done(stored)
         if stored is not None and self._is_over(stored, done):
             return
         started = time.monotonic()
         work.emit(
             HalfStarted(
-                half=str(ref),
+                half=self._title,
                 name=self._migration.name,
                 statements=len(self._statements),
                 done=done,
@@ -117,7 +136,7 @@ class HalfRun:
         total = len(self._statements)
         async with (
             watched(work.dialect, work.session, self._attempts),
-            progressing(work, str(ref), total, lambda: self._at + 1),
+            progressing(work, self._title, total, lambda: self._at + 1),
         ):
             try:
                 if runs_whole(self._section, self._statements, work.dialect.name):
@@ -131,7 +150,7 @@ class HalfRun:
                 raise self._failed(first, error, state=self._progress(self._done)) from error
         work.emit(
             HalfFinished(
-                half=str(ref), name=self._migration.name, seconds=time.monotonic() - started
+                half=self._title, name=self._migration.name, seconds=time.monotonic() - started
             )
         )
 
@@ -151,7 +170,7 @@ class HalfRun:
         done = stored.row.statements_done
         if digest(self._statements[:done]) != stored.done_digest:
             raise MigrationFileError(
-                f"{self._ref} is applied in part ({done} statements), and these statements were "
+                f"{self._title} is applied in part ({done} statements), and these statements were "
                 "edited since",
                 where=f"{self._migration.path}:{self._section.line}",
                 state=f"the first {done} statements are applied as they were",
@@ -184,7 +203,7 @@ class HalfRun:
 
     def _ended_transaction(self, statement: Statement) -> HalfFailed:
         return HalfFailed(
-            f"{self._ref}: a statement ended the transaction that the half runs in",
+            f"{self._title}: a statement ended the transaction that the half runs in",
             where=where(self._migration, self._section, statement),
             state="the statements before it, and it, are committed; the half is not recorded",
             next="take COMMIT or ROLLBACK out, undo by hand what is committed, and run again; "
@@ -214,7 +233,7 @@ class HalfRun:
             if before and (made or statement.kind == "plain"):
                 continue
             if made:
-                work.emit(Note(text=f"{self._ref}: there already, not run: {_line(statement)}"))
+                work.emit(Note(text=f"{self._title}: there already, not run: {_line(statement)}"))
                 async with session.transaction():
                     await self._record(index + 1)
             elif in_doubt and await self._happened(statement, index):
@@ -320,11 +339,16 @@ class HalfRun:
     async def _take_back(self, statement: Statement, index: int) -> None:
         """Forget a half of which nothing is done: a contract half that failed at once breaks nobody."""
         session = self._work.session
-        if index or not self._new or may_commit(statement.text) or not session.usable:
+        if not self._is_untouched(statement, index):
             return
         async with session.transaction():
             await self._work.dialect.become_self(session)
             await self._work.state.delete_half(session, self._ref)
+
+    def _is_untouched(self, statement: Statement, index: int) -> bool:
+        """Whether nothing was done at all when this statement failed."""
+        first = not index and self._new
+        return first and not may_commit(statement.text) and self._work.session.usable
 
     async def _violated(self, step: Step, error: StatementError, index: int) -> HalfFailed:
         """The error of rows that a step does not pass."""
@@ -332,7 +356,7 @@ class HalfRun:
             self._work,
             step,
             error,
-            title=f"{self._ref} failed",
+            title=f"{self._title} failed",
             where=where(self._migration, self._section, step),
             state=self._progress(index),
         )
@@ -364,18 +388,22 @@ class HalfRun:
         await self._repair(effects)
         seen = [await work.dialect.holds(work.session, effect) for effect in effects]
         if all(seen):
-            work.emit(Note(text=f"{self._ref}: statement {index + 1} was done before the crash"))
+            work.emit(Note(text=f"{self._title}: statement {index + 1} was done before the crash"))
             return True
         if all(found is False for found in seen):
             return False
         raise AmbiguousOutcome(
-            f"{self._ref}: statement {index + 1} of {len(self._statements)} was begun and never "
+            f"{self._title}: statement {index + 1} of {len(self._statements)} was begun and never "
             f"reported, and the catalogue cannot tell whether it happened: {_line(statement)[:200]}",
             where=where(self._migration, self._section, statement),
             state=self._progress(index),
-            next=f"see whether {' and '.join(map(str, effects))}; finish the half by hand (this "
-            "statement if it did not happen, and what follows it), then: pilotage migrate mark "
-            f"{self._ref}",
+            next=f"see whether {' and '.join(map(str, effects))}; {self._by_hand()}",
+        )
+
+    def _by_hand(self) -> str:
+        return (
+            "finish the half by hand (this statement if it did not happen, and what follows it), then: "
+            f"pilotage migrate mark {self._ref}"
         )
 
     # -- records and words -----------------------------------------------------------------------
@@ -412,7 +440,7 @@ class HalfRun:
     def _tell(self, number: int, began: float) -> None:
         self._work.emit(
             HalfStatement(
-                half=str(self._ref),
+                half=self._title,
                 number=number,
                 statements=len(self._statements),
                 seconds=time.monotonic() - began,
@@ -420,12 +448,14 @@ class HalfRun:
         )
 
     def _retried(self, attempt: int, pause: float, why: str) -> None:
-        self._work.emit(HalfRetried(half=str(self._ref), attempt=attempt, wait=pause, why=why))
+        self._work.emit(HalfRetried(half=self._title, attempt=attempt, wait=pause, why=why))
 
     def _progress(self, index: int) -> str:
         if not index:
             return f"nothing of {self._ref} is applied"
-        return f"the first {index} of {len(self._statements)} statements of {self._ref} are applied"
+        return (
+            f"the first {index} of {len(self._statements)} statements of {self._title} are applied"
+        )
 
     def _failed(
         self, statement: Statement, error: StatementError, *, state: str, next: str = ""
@@ -439,7 +469,7 @@ class HalfRun:
             self._section,
             statement,
             error,
-            title=f"{self._ref} failed",
+            title=f"{self._title} failed",
             state=state,
             next=next or again,
         )
@@ -456,7 +486,7 @@ class HalfRun:
     def _no_lock(self, line: int, state: str, error: StatementError) -> DatabaseError:
         attempts = self._attempts
         return LockUnavailable(
-            f"{self._ref} did not get its lock in {attempts.number} attempts over "
+            f"{self._title} did not get its lock in {attempts.number} attempts over "
             f"{attempts.total:g} s: {attempts.why(error)}",
             where=f"{self._migration.path}:{line}",
             state=state,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pilotage.errors import MigrationFileError
 from pilotage.migrate.migration import Migration, Migrations, Section
-from pilotage.migrate.sections import SECTIONS, read_sections
+from pilotage.migrate.sections import SECTIONS, read_sections, whole
 from pilotage.migrate.sql import (
     SqlError,
     batched,
@@ -118,7 +118,10 @@ def read_file(text: str | bytes, *, path: Path, dialect: str, version: str, name
             text = _decode(text)
         text = text.removeprefix("\ufeff")
         reader = grammar(dialect)
-        sections = read_sections(text, reader.tokens(text), reader.inner(text))
+        if reader.comments(text):
+            sections = read_sections(text, reader.tokens(text), reader.inner(text))
+        else:
+            sections = {"expand": whole(text)}
     return Migration(version, name, path, **sections)  # type: ignore[arg-type]
 
 

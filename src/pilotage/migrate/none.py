@@ -13,7 +13,8 @@ from pilotage.model import Applied, Half, HalfRef, Intent, Registration, SchemaV
 class NoSchema:
     """`pilotage.migrate.base.Schema` without a database.
 
-    ``known`` false: there is one, which a framework's command migrates and pilotage does not speak to.
+    ``known`` false: there is one, which a framework's command or an image migrates and pilotage does not
+    speak to.
     """
 
     def __init__(self, *, known: bool = True) -> None:

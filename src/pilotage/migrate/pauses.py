@@ -15,7 +15,7 @@ from pilotage.errors import BackfillBlocked, DatabaseError
 from pilotage.events import BackfillHeld, BackfillResumed
 from pilotage.migrate.backfill_progress import Progress
 from pilotage.migrate.dialects.base import StatementError
-from pilotage.migrate.pacing import rest
+from pilotage.migrate.pacing import WITH_OTHERS, rest
 from pilotage.migrate.pressure import Pressure
 from pilotage.migrate.settings import BackfillSettings
 from pilotage.migrate.work import Work
@@ -50,7 +50,8 @@ class Pauses:
         began = time.monotonic()
         while True:
             throttle = self._pressure.throttle
-            duty, rate = throttle.duty or self._settings.duty, throttle.rate
+            said, rate = throttle.duty or self._settings.duty, throttle.rate
+            duty = said or (1.0 if self._pressure.alone else WITH_OTHERS)
             left = began + rest(seconds, rows=rows, duty=duty, rate=rate) - time.monotonic()
             if left <= 0 or self._pressure.reasons:
                 break

@@ -24,12 +24,13 @@ from pilotage.migrate.work import Work
 
 _EVERY = 0.5  # seconds between two looks
 _QUERY_LIMIT = 10.0  # seconds that a look's statement may take
+_REMEMBERED = 5.0  # seconds that somebody counts as at work: what he does may be short
 _FALSE = (None, False, 0, "", "0", "f", "false")
 _UNTOLD = {
     "position": "how far the log is written, and so how far replicas are behind,",
     "replication": "how far replicas are behind that are not configured",
     "lock_wait": "who waits for a lock",
-    "long_transaction": "how long other roles' transactions last (grant pg_read_all_stats)",
+    "long_transaction": "how long other roles' transactions last (grant pg_read_all_stats, or PROCESS)",
     "dead_rows": "how far behind vacuum is",
 }
 _T = TypeVar("_T")
@@ -60,8 +61,15 @@ class Pressure:
         self.tables: tuple[str, ...] = ()
         self.reasons: tuple[Reason, ...] = ()
         self.throttle = Throttle()
+        self._at_work: float | None = None  # when others were last seen at work
         self.failure: PilotageError | None = None
         self.looked = asyncio.Event()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else is at work in the database, as far as can be told."""
+        seen = self._at_work
+        return seen is None or time.monotonic() - seen > _REMEMBERED
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -107,13 +115,21 @@ class Pressure:
             told = None
             while self.failure is None:
                 self.throttle = await throttles.get(session, self._version)
-                self.reasons = tuple([reason async for reason in self._reasons(session)])
+                await self._look_for_others(session)
+                found = [reason async for reason in self._reasons(session)]
+                self.reasons = tuple(dict.fromkeys(found))
                 words = "; ".join(r.words for r in self.reasons if r.signal != "paused")
                 if words != told and (words or told or self.throttle.waits_for):
                     await throttles.wait_for(session, self._version, words)
                 told = words
                 self.looked.set()
                 await asyncio.sleep(_EVERY)
+
+    async def _look_for_others(self, session: Session) -> None:
+        if self._settings.duty is None:
+            others = await self._work.dialect.others_at_work(session, (self._work.session, session))
+            if others is not False:
+                self._at_work = time.monotonic()
 
     async def _reasons(self, session: Session) -> AsyncIterator[Reason]:
         settings, dialect, own = self._settings, self._work.dialect, (self._work.session, session)
@@ -212,11 +228,7 @@ class Pressure:
             return
         limit = self._settings.dead_rows
         if limit is not None and found.dead is not None and found.dead > limit:
-            yield Reason(
-                "dead_rows",
-                f"autovacuum does not keep up with {table}: its dead rows are {found.dead:.0f} "
-                "times what it waits for",
-            )
+            yield Reason("dead_rows", found.words)
         if self._settings.wraparound and found.wraparound:
             yield Reason("wraparound", f"a vacuum against wraparound runs on {table}")
 

@@ -10,7 +10,7 @@ from typing import Any
 from pilotage.migrate.history import renamed
 from pilotage.migrate.migration import Migration, Migrations
 from pilotage.migrate.sql import split
-from pilotage.model import FOUND, Half, HalfRef, HalfRow, SchemaView, expand
+from pilotage.model import FOUND, REVERTING, Half, HalfRef, HalfRow, SchemaView, expand
 
 
 class Standing(StrEnum):
@@ -18,6 +18,7 @@ class Standing(StrEnum):
 
     APPLIED = "applied"
     STARTED = "started"  # some of its statements are done, or it is not known whether
+    REVERTING = "reverting"  # some statements of its `-- down` section are done
     BACKFILLING = "backfilling"  # all its statements are done, its backfill is not
     PENDING = "pending"
     HELD = "held"  # a contract half that waits for its proof
@@ -165,6 +166,8 @@ def _half(migration: Migration, ref: HalfRef, row: HalfRow | None, view: SchemaV
 def _begun(migration: Migration, row: HalfRow, dialect: str) -> Standing:
     if row.finished_at is not None:
         return Standing.APPLIED
+    if row.how == REVERTING:
+        return Standing.REVERTING
     section = migration.section(row.ref.half)
     if migration.backfill is None or row.ref.half is Half.CONTRACT or section is None:
         return Standing.STARTED

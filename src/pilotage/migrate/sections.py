@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from string import whitespace
 
 from pilotage.migrate import directives
 from pilotage.migrate.migration import Directives, Section
@@ -52,6 +53,19 @@ def read_parts(text: str, tokens: Sequence[Token], inner: Container[int]) -> dic
     return {part.name: _section(text, part, parts) for part in parts if part.kept}
 
 
+def whole(text: str) -> Section:
+    """The one section of a file without comments, and so without a marker or a directive.
+
+    Raises
+    ------
+    SqlError
+        There is nothing in it.
+    """
+    if not text.strip(";" + whitespace):
+        raise _empty("expand", 1, alone=True)
+    return Section(text, 1)
+
+
 @dataclass(slots=True)
 class _Part:
     """A section while it is read: where its text begins and ends, and what it says."""
@@ -91,7 +105,10 @@ def _divide(text: str, tokens: Sequence[Token], inner: Container[int]) -> list[_
                     parts.append(part)
                     begun = False
         elif token.kind is not Kind.BLOCK_COMMENT:
-            depth = max(0, depth + (token.text == "(") - (token.text == ")"))
+            if token.text == "(":
+                depth += 1
+            elif token.text == ")":
+                depth = max(0, depth - 1)
             if token.text == ";" and index not in inner and not depth:
                 begun = False
             else:
@@ -167,11 +184,7 @@ def _begins(tokens: Sequence[Token], place: int) -> bool:
 
 def _section(text: str, part: _Part, parts: Sequence[_Part]) -> Section:
     if not part.code:
-        raise SqlError(
-            f"the section `-- {part.name}` is empty" if len(parts) > 2 else "it holds no SQL",
-            line=part.line,
-            next="write a statement in it, or take it out",
-        )
+        raise _empty(part.name, part.line, alone=len(parts) <= 2)
     given = Directives()
     for word in parts[0].words:
         if directives.holds_in(word.key, part.name):
@@ -186,6 +199,14 @@ def _section(text: str, part: _Part, parts: Sequence[_Part]) -> Section:
             )
         given = directives.apply(given, word)
     return Section(text[part.start : part.end], line_of(text, part.start), given)
+
+
+def _empty(name: str, line: int, *, alone: bool) -> SqlError:
+    return SqlError(
+        "it holds no SQL" if alone else f"the section `-- {name}` is empty",
+        line=line,
+        next="write a statement in it, or take it out",
+    )
 
 
 def _check_together(sections: dict[str, Section], parts: Sequence[_Part]) -> None:

@@ -31,8 +31,8 @@ from pilotage.migrate.sql import Statement
 from pilotage.migrate.work import Work, digest, statements_of
 from pilotage.model import Half, HalfRef
 
-_AT_ONCE = 32
-"""Halves that are sent together: enough that the round trip does not count."""
+_AT_ONCE = 64
+"""Halves that are sent together: enough that what is asked before them does not count."""
 
 
 @dataclass(slots=True)
@@ -161,7 +161,10 @@ class Series:
         )
         statements = (Call(statement.text) for statement in half.statements)
         half.opening = len(opening)
-        half.calls = (*opening, *statements, *work.dialect.closing(row))
+        # Plain statements leave the role alone. What they *call* may not: an event trigger, or a function
+        # in a DEFAULT, a CHECK or a USING that is evaluated for rows. Then whoever may write the row
+        # writes the same row, or it is refused, and `HalfRun` runs the half, which does become itself.
+        half.calls = (*opening, *statements, *work.dialect.closing(row, own=False))
 
     def _limits(self, migration: Migration) -> Attempts:
         assert migration.expand is not None

@@ -12,7 +12,8 @@ class BackfillSettings:
 
     ``batch_time``: what a batch is to take; its size follows from how long the last ones took.
     ``batch_rows``: rows of a table that one batch spans at most.
-    ``duty``: the share of the time that it works, 0…1; in the rest it rests.
+    ``duty``: the share of the time that it works, 0…1; in the rest it rests. None: it rests a fifth of the
+    time, as long as others are at work in the database or nobody can tell; else not at all.
     ``replication_lag``: it pauses while a replica is further behind.
     ``lock_wait``: … while a session waits longer than this for a lock (advisory locks apart).
     ``long_transaction``: … while a transaction has been open for longer.
@@ -25,7 +26,7 @@ class BackfillSettings:
 
     batch_time: float = 0.1
     batch_rows: int = 20_000
-    duty: float = 0.8
+    duty: float | None = None
     replication_lag: float | None = 10.0
     lock_wait: float | None = 0.5
     long_transaction: float | None = 600.0

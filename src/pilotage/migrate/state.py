@@ -15,6 +15,7 @@ from typing import Any, NotRequired, TypedDict, Unpack
 from pilotage.errors import LeaseLost
 from pilotage.migrate.dialects.base import Call, Dialect, Session
 from pilotage.model import (
+    REVERTING,
     Half,
     HalfRef,
     HalfRow,
@@ -24,6 +25,9 @@ from pilotage.model import (
     Ships,
     version_key,
 )
+
+NEARLY = 0.99
+"""The most of a backfill's walk that is told before its end is seen: how large a table is, is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class State:
         self._home = home
         self._stream = stream
         self._release = dialect.quote("release")  # which MySQL reserves
+        self._half_upserts: dict[bool, str] = {}  # by whether the half is finished
 
     # -- the stream ----------------------------------------------------------------------------
 
@@ -215,9 +220,28 @@ class State:
 
     def half_row(self, ref: HalfRef, **values: Unpack[_HalfValues]) -> Call:
         """What `put_half` runs."""
-        now = self._dialect.now
+        values_of = (
+            self._stream,
+            ref.version,
+            str(ref.half),
+            values["name"],
+            values["checksum"],
+            values["release"],
+            values.get("statements_done", 0),
+            values.get("done_digest", ""),
+            values.get("in_statement", False),
+            values.get("how", "applied"),
+        )
         return Call(
-            self._dialect.upsert(
+            self._half_upsert(finished=values.get("finished", False)), values_of, often=True
+        )
+
+    def _half_upsert(self, *, finished: bool) -> str:
+        """The statement alone, the same for every half."""
+        text = self._half_upserts.get(finished)
+        if text is None:
+            now = self._dialect.now
+            text = self._half_upserts[finished] = self._dialect.upsert(
                 f"{self._home}pilotage_migrations",
                 _placed(
                     "stream",
@@ -231,23 +255,49 @@ class State:
                     "in_statement",
                     "how",
                     started_at=now,
-                    finished_at=now if values.get("finished") else "NULL",
+                    finished_at=now if finished else "NULL",
                 ),
                 key=_KEY,
                 keep=("started_at",),
-            ),
-            (
-                self._stream,
-                ref.version,
-                str(ref.half),
-                values["name"],
-                values["checksum"],
-                values["release"],
-                values.get("statements_done", 0),
-                values.get("done_digest", ""),
-                values.get("in_statement", False),
-                values.get("how", "applied"),
-            ),
+            )
+        return text
+
+    async def revert_half(
+        self,
+        session: Session,
+        ref: HalfRef,
+        *,
+        statements_done: int,
+        done_digest: str,
+        in_statement: bool,
+    ) -> None:
+        """Write how far an applied half is taken back. It counts as applied no more."""
+        await session.execute(
+            f"UPDATE {self._home}pilotage_migrations SET how = '{REVERTING}', finished_at = NULL,"
+            " statements_done = $4, done_digest = $5, in_statement = $6"
+            " WHERE stream = $1 AND version = $2 AND half = $3",
+            self._stream,
+            ref.version,
+            str(ref.half),
+            statements_done,
+            done_digest,
+            in_statement,
+        )
+
+    async def restore_half(self, session: Session, ref: HalfRef, before: StoredHalf) -> None:
+        """Write a half as it was; where it was finished, it is so from now on."""
+        finished = self._dialect.now if before.row.finished_at is not None else "NULL"
+        await session.execute(
+            f"UPDATE {self._home}pilotage_migrations SET how = $4, finished_at = {finished},"
+            " statements_done = $5, done_digest = $6, in_statement = $7"
+            " WHERE stream = $1 AND version = $2 AND half = $3",
+            self._stream,
+            ref.version,
+            str(ref.half),
+            before.row.how,
+            before.row.statements_done,
+            before.done_digest,
+            before.in_statement,
         )
 
     async def known_expands(self, session: Session, versions: Sequence[str]) -> set[str]:
@@ -461,8 +511,26 @@ class State:
 
     async def put_cursor(self, session: Session, version: str, cursor: Cursor) -> None:
         """Write how far the backfill has come; in the transaction of the batch."""
+        call = self.cursor_row(version, cursor)
+        await session.execute(call.sql, *call.values)
+
+    def cursor_row(self, version: str, cursor: Cursor) -> Call:
+        """What `put_cursor` runs."""
         now = self._dialect.now
-        await session.execute(
+        values = (
+            self._stream,
+            version,
+            cursor.digest,
+            cursor.final,
+            cursor.number,
+            cursor.statement,
+            json.dumps({"after": cursor.position, "end": cursor.end}),
+            cursor.pass_rows,
+            cursor.total_rows,
+            cursor.scanned,
+            cursor.estimate,
+        )
+        return Call(
             self._dialect.upsert(
                 f"{self._home}pilotage_backfills",
                 _placed(
@@ -484,17 +552,7 @@ class State:
                 key=("stream", "version"),
                 keep=("started_at",),
             ),
-            self._stream,
-            version,
-            cursor.digest,
-            cursor.final,
-            cursor.number,
-            cursor.statement,
-            json.dumps({"after": cursor.position, "end": cursor.end}),
-            cursor.pass_rows,
-            cursor.total_rows,
-            cursor.scanned,
-            cursor.estimate,
+            values,
         )
 
     async def delete_cursor(self, session: Session, version: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pilotage.errors import DatabaseError
 from pilotage.migrate.dialects.base import Dialect, Session
 
-FORMAT = 2
+FORMAT = 3
 """The version of the tables below. A change of them is a new entry of `_UPGRADES`."""
 
 _TABLES = """
@@ -97,11 +97,22 @@ CREATE TABLE IF NOT EXISTS {home}pilotage_state (
     body {json} NOT NULL,
     updated_at {timestamp} NOT NULL
 );
+CREATE TABLE IF NOT EXISTS {home}pilotage_audit (
+    service {short} NOT NULL,
+    run {short} NOT NULL,
+    at double precision NOT NULL,
+    who {text} NOT NULL,
+    origin {text} NOT NULL,
+    command {text} NOT NULL,
+    result {short} NOT NULL,
+    detail {text} NOT NULL,
+    PRIMARY KEY (run, result)
+);
 CREATE TABLE IF NOT EXISTS {home}pilotage_meta (
     format integer NOT NULL,
     made_at {timestamp} NOT NULL
 );
-INSERT INTO {home}pilotage_meta (format, made_at) VALUES (2, {now})
+INSERT INTO {home}pilotage_meta (format, made_at) VALUES (3, {now})
 """
 
 _UPGRADES: Mapping[int, str] = {
@@ -117,6 +128,19 @@ CREATE TABLE {home}pilotage_throttles (
     rate double precision,
     waits_for {text},
     PRIMARY KEY (stream, version)
+)
+""",
+    3: """
+CREATE TABLE {home}pilotage_audit (
+    service {short} NOT NULL,
+    run {short} NOT NULL,
+    at double precision NOT NULL,
+    who {text} NOT NULL,
+    origin {text} NOT NULL,
+    command {text} NOT NULL,
+    result {short} NOT NULL,
+    detail {text} NOT NULL,
+    PRIMARY KEY (run, result)
 )
 """,
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
+from pilotage.migrate.state import NEARLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class BackfillReport:
-    """Where a backfill that has not ended stands. ``fraction``: 0…1 of this pass's first walk."""
+    """Where a backfill that has not ended stands. ``number``: of the pass; ``fraction``: 0…0.99 of its walk
+    over the table that it is at, as large as that was thought to be."""
 
     version: str
     final: bool
@@ -106,7 +108,7 @@ class Throttles:
                 bool(final),
                 number,
                 total,
-                _fraction(number, scanned, estimate),
+                min(scanned / estimate, NEARLY) if estimate else None,
                 started,
                 updated,
                 _throttle(tuple(said)),
@@ -182,9 +184,3 @@ class Throttles:
 def _throttle(row: tuple[Any, ...]) -> Throttle:
     paused_by, paused_at, reason, duty, rate, waits_for = row
     return Throttle(paused_by, paused_at, reason or "", duty, rate, waits_for or "")
-
-
-def _fraction(number: int, scanned: int, estimate: int | None) -> float | None:
-    if number > 1:
-        return 1.0
-    return min(scanned / estimate, 1.0) if estimate else None

@@ -6,26 +6,14 @@ instance's readiness.
 
 ``rule`` halves, and `fits` · ``parts`` releases, instances, routes · ``sample`` what a release
 answered · ``schema`` what the database says ·
-``state`` what the Store keeps · ``observed`` all of it at one moment.
+``state`` what the Store keeps · ``observed`` all of it at one moment. Only ``rule`` is imported with the
+package, and the others when one of their names is first used: what works on files alone needs none.
 """
 
-from pilotage.model.observed import Observed
-from pilotage.model.parts import (
-    RELEASE_ID_LENGTH,
-    SESSION_PREFIX,
-    Endpoint,
-    Front,
-    Host,
-    Instance,
-    Kind,
-    Life,
-    Release,
-    Role,
-    Route,
-    release_id,
-    session_name,
-    session_release,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from pilotage.model.rule import (
     Applied,
     Fit,
@@ -38,21 +26,42 @@ from pilotage.model.rule import (
     fits,
     version_key,
 )
-from pilotage.model.sample import Sample
-from pilotage.model.schema import (
-    FOUND,
-    HalfRow,
-    Intent,
-    Registration,
-    SchemaView,
-    Session,
-    announced,
-)
-from pilotage.model.state import Closure, DeployState, HistoryEntry, LeaseRow, Spec
+
+if TYPE_CHECKING:
+    from pilotage.model.observed import Observed
+    from pilotage.model.parts import (
+        RELEASE_ID_LENGTH,
+        SESSION_PREFIX,
+        Endpoint,
+        Front,
+        Host,
+        Instance,
+        Kind,
+        Life,
+        Release,
+        Role,
+        Route,
+        release_id,
+        session_name,
+        session_release,
+    )
+    from pilotage.model.sample import Sample
+    from pilotage.model.schema import (
+        FOUND,
+        REVERTING,
+        HalfRow,
+        Intent,
+        Registration,
+        SchemaView,
+        Session,
+        announced,
+    )
+    from pilotage.model.state import Closure, DeployState, HistoryEntry, LeaseRow, Spec
 
 __all__ = [
     "FOUND",
     "RELEASE_ID_LENGTH",
+    "REVERTING",
     "SESSION_PREFIX",
     "Applied",
     "Closure",
@@ -90,3 +99,14 @@ __all__ = [
     "session_release",
     "version_key",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and so finds a name that is wrong
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from pilotage.model import observed, parts, sample, schema, state
+
+        homes = (parts, schema, state, sample, observed)
+        return next(getattr(home, name) for home in homes if hasattr(home, name))

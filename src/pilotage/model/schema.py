@@ -17,6 +17,7 @@ from pilotage.model.parts import (
 from pilotage.model.rule import Applied, Half, HalfRef, Ships
 
 FOUND = "found"
+REVERTING = "reverting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class HalfRow:
 
     ``how``: ``applied``, ``marked`` (a person ran it), ``adopted`` (a squash found it there) or ``found``
     (a framework had applied it when pilotage first looked: it is older than every release that pilotage
-    knows, so it is in nobody's way).
+    knows, so it is in nobody's way). ``reverting``: it is being taken back, and does not count as applied;
+    ``statements_done`` are those of its ``-- down`` section.
     """
 
     ref: HalfRef
@@ -103,7 +105,7 @@ class SchemaView:
     ``sessions`` is None where the database has no such evidence (SQLite, MySQL without its performance schema, no permission).
     ``fresh``: the database was empty when pilotage first saw it, and no instance was ever
     registered: expand and contract halves then run together, in file order. ``loose``: see `Applied`.
-    ``known`` false: a framework's own command migrates it, and nothing says what it has applied.
+    ``known`` false: a framework's own command or an image migrates it, and nothing says what is applied.
     """
 
     exists: bool = True

@@ -5,23 +5,40 @@ command observes, plans what is left, and finishes. The planner only emits steps
 rule true: `rule.walk` plays every plan through before it is returned.
 
 ``goal`` what is asked for · ``plan`` the plan as data · ``verbs`` deploy, rollback, contract, return ·
-``running`` which instances · ``trial`` what is watched · ``halves`` which migration halves ·
-``framework`` the same for those of a framework · ``rule`` what forbids a plan.
+``running`` which instances · ``booting`` what a person starts and stops · ``trial`` what is watched ·
+``halves`` which migration halves · ``groups`` which hosts take turns · ``framework`` the same for those of a
+framework · ``rule`` what forbids a plan.
 """
 
+from pilotage.plan.booting import plan_boot, plan_stop, plan_unboot
 from pilotage.plan.goal import Goal, Layout, Policy, instance_id
+from pilotage.plan.groups import Rolling
 from pilotage.plan.plan import Plan
-from pilotage.plan.verbs import current, plan_contract, plan_deploy, plan_return, plan_rollback
+from pilotage.plan.verbs import (
+    current,
+    plan_contract,
+    plan_deploy,
+    plan_return,
+    plan_rollback,
+    served_where,
+    serves,
+)
 
 __all__ = [
     "Goal",
     "Layout",
     "Plan",
     "Policy",
+    "Rolling",
     "current",
     "instance_id",
+    "plan_boot",
     "plan_contract",
     "plan_deploy",
     "plan_return",
     "plan_rollback",
+    "plan_stop",
+    "plan_unboot",
+    "served_where",
+    "serves",
 ]

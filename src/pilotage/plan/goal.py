@@ -7,16 +7,27 @@ from dataclasses import dataclass, field
 
 from pilotage.migrate.migration import Migrations
 from pilotage.model import Instance, Kind, Life, Release, Role
+from pilotage.plan.groups import Rolling
 from pilotage.verdict import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the service should look: its roles, and for each the digest of its configuration."""
+    """How the service should look: its roles, and for each the digest of its configuration.
+
+    ``by_host``: digests of a role on single hosts, where tags give them an environment of their own.
+    ``only``: the places (host, role) that are to be brought to the release now; empty: all of them.
+    """
 
     service: str
     roles: tuple[Role, ...]
     config: Mapping[str, str] = field(default_factory=dict)
+    by_host: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    only: frozenset[tuple[str, str]] = frozenset()
+
+    def selects(self, instance: Instance) -> bool:
+        """Whether an instance is in one of the places that are brought to the release now."""
+        return not self.only or (instance.host, instance.role) in self.only
 
     def wanted(self, release: Release) -> tuple[Instance, ...]:
         """Every instance that should run, in a fixed order. Ids are derived, never random."""
@@ -27,14 +38,14 @@ class Layout:
                     role=role.name,
                     host=host,
                     release=release.id,
-                    config=self._digest(role),
+                    config=self.digest(role.name, host),
                     index=index,
                 ),
                 service=self.service,
                 role=role.name,
                 host=host,
                 release=release.id,
-                config=self._digest(role),
+                config=self.digest(role.name, host),
                 kind=Kind.TRAFFIC if role.traffic else Kind.WORKER,
                 life=Life.STARTING,
                 index=index,
@@ -44,8 +55,9 @@ class Layout:
             for index in range(role.instances)
         )
 
-    def _digest(self, role: Role) -> str:
-        return self.config.get(role.name, "")
+    def digest(self, role: str, host: str) -> str:
+        """The digest of a role's configuration on a host; empty where it is not known."""
+        return self.by_host.get((role, host)) or self.config.get(role, "")
 
     def overlap(self, role: str) -> bool:
         """Whether new instances of the role may run beside old ones. A role that is gone: yes."""
@@ -75,7 +87,10 @@ class Policy:
 
     ``verify``: seconds that a release is watched after the switch (0: not at all). ``canary``: shares
     of the new requests, ascending, that it gets before; each for ``step`` seconds. ``limits``: what is
-    asked of it meanwhile.
+    asked of it meanwhile. ``rolling``: hosts take turns; None: all of them switch at once.
+
+    ``first``: seconds for one instance to get ready alone, before any other starts, where images may
+    prepare a database in their entrypoint; None: all start at once.
     """
 
     contract: str = "next"
@@ -88,6 +103,8 @@ class Policy:
     canary: tuple[float, ...] = ()
     step: float = 60.0
     limits: Limits = field(default_factory=Limits)
+    rolling: Rolling | None = None
+    first: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,8 @@ class Goal:
     """A release to run, and how.
 
     ``migrations`` are the release's own files; ``before`` those of the release that serves now, whose
-    held contract halves may come first although the new release no longer has their files.
+    held contract halves may come first although the new release no longer has their files. ``hooks``:
+    the project's programs that there are, name → path as it is shown.
     """
 
     release: Release
@@ -103,6 +121,7 @@ class Goal:
     policy: Policy = Policy()
     migrations: Migrations = field(default_factory=Migrations)
     before: Migrations = field(default_factory=Migrations)
+    hooks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> Migrations:

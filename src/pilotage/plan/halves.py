@@ -137,16 +137,17 @@ def pending_expands(observed: Observed, goal: Goal) -> Halves:
     return Halves(tuple(steps), refusals=tuple(refusals))
 
 
-def contracts_after(observed: Observed, goal: Goal, *, busy: bool) -> Halves:
+def contracts_after(observed: Observed, goal: Goal, *, busy: bool, partial: bool = False) -> Halves:
     """Under `auto`, the release's own contract halves after the soak; else they are held.
 
-    ``busy``: the plan changes what runs, so the soak begins when it is through.
+    ``busy``: the plan changes what runs, so the soak begins when it is through. ``partial``: it leaves
+    places out, so older code still runs.
     """
     if observed.schema.fresh:
         return Halves()
     held = held_refs(observed, goal.release.ships)
     refs = in_band(held, goal.files)
-    if goal.policy.contract != "auto" or not refs:
+    if goal.policy.contract != "auto" or not refs or partial:
         return Halves(held=held)
     spec = observed.state.spec
     finished = None if busy or spec is None else spec.finished_at

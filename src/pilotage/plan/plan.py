@@ -9,7 +9,7 @@ from typing import Any
 
 from pilotage.errors import Refused
 from pilotage.migrate.migration import Migrations
-from pilotage.model import HalfRef, Release, Spec
+from pilotage.model import HalfRef, Instance, Release, Spec
 from pilotage.steps import Step
 
 
@@ -20,7 +20,8 @@ class Plan:
     ``spec`` is the row that is written before the first step. ``refusals``: the plan may not run.
     ``held``: contract halves that stay pending. ``point_of_no_return``: the index of the first step
     after which the release before cannot be rolled back to, or None. ``downtime``: the edges are closed
-    while it runs, and stay closed when it fails.
+    while it runs, and stay closed when it fails. ``left``: what is not as wanted in places that it does not
+    concern.
     """
 
     verb: str
@@ -34,6 +35,7 @@ class Plan:
     point_of_no_return: int | None = None
     downtime: bool = False
     migrations: Migrations = field(default_factory=Migrations)
+    left: tuple[Instance, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -58,5 +60,6 @@ class Plan:
             "evidence": list(self.evidence),
             "point_of_no_return": self.point_of_no_return,
             "downtime": self.downtime,
+            "left": [instance.id for instance in self.left],
             "fingerprint": self.fingerprint,
         }

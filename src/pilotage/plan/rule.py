@@ -57,11 +57,11 @@ def misfit(release: Release, why: str) -> Misfit:
 def unknown_fit(release: Release) -> Misfit:
     """The refusal to go back to a release of which nobody can say whether it fits."""
     return Misfit(
-        f"nobody can say whether release {release.id} fits the schema: a framework's own command "
-        "migrates it, and nothing says what that has applied",
+        f"nobody can say whether release {release.id} fits the schema: what migrates it does not tell "
+        "what it has applied",
         state="nothing was touched; what ran before goes on",
-        next="give `migrations: {status: …}`; or, if you know that its code runs on the schema as it is "
-        "now, roll back with --force",
+        next="have a release phase with a `status` (`migrations: {engine: …, status: …}`); or, if you know that "
+        "its code runs on the schema as it is now, roll back with --force",
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pilotage.model import Instance, Kind, Observed, Release, Spec, version_key
 from pilotage.plan.goal import Layout, Policy
-from pilotage.plan.trial import canaries, routed, watches
+from pilotage.plan.groups import Groups, groups_of, unreadable
+from pilotage.plan.trial import canaries, routed, served_by, watches
 from pilotage.steps import (
     Check,
     Confirm,
@@ -15,9 +16,11 @@ from pilotage.steps import (
     Open,
     OpenEdges,
     Start,
+    StartFirst,
     Step,
     Stop,
     Switch,
+    Wait,
 )
 
 
@@ -45,12 +48,17 @@ def reconcile(
     person's closure stays. ``spec``: what is wanted, for what is watched on the way; None: nothing is.
     ``any_config``: an instance of the release counts whatever configuration it was started with (on the
     way back, nothing is restarted without need).
+
+    Where ``layout`` selects places, the others are left as they are, and the end is not recorded as long
+    as any of them is not as wanted: the rest of the way is what the next plan is for.
     """
     own = own_instances(observed, layout)
-    wanted = _settle(own, layout.wanted(release), any_config=any_config)
-    have, want = set(own), set(wanted)
+    everywhere = _settle(own, layout.wanted(release), any_config=any_config)
+    have, want = set(own), set(everywhere)
+    wanted = tuple(i for i in everywhere if layout.selects(i))
     missing = tuple(i for i in wanted if i not in have)
-    old = tuple(i for i in own if i not in want)
+    old = tuple(i for i in own if i not in want and layout.selects(i))
+    partial = bool(left_out(observed, release, layout, any_config=any_config))
     dead, ghosts = _dead(observed, layout), _ghosts(observed)
     web, workers = of_kind(wanted, Kind.TRAFFIC), of_kind(wanted, Kind.WORKER)
     old_web, old_workers = of_kind(old, Kind.TRAFFIC), of_kind(old, Kind.WORKER)
@@ -59,7 +67,7 @@ def reconcile(
     opening = (OpenEdges(hosts_of(web)),) if opens else ()
     if not (missing or old or dead or ghosts) and routed(observed, web):
         mend = (EnsureProxy(),) if observed.astray else ()
-        if _recorded(observed, release) and not opening:
+        if partial or (_recorded(observed, release) and not opening):
             return mend
         return (*mend, Check(wanted), *opening, Finish(release.id))
 
@@ -68,18 +76,53 @@ def reconcile(
         steps.append(Forget(dead, ghosts))
     new_data = _new_data(observed, release)
     opened: list[Step] = [Open(new_data)] if new_data else []
+    rolling = None if unreadable(observed, release, own) else policy.rolling
+    silent = observed.unreachable
     if web:
-        steps += [EnsureProxy(), *_start(web, missing, release), *opened]
-        steps += canaries(observed, spec, policy, web) if spec else ()
-        steps.append(Switch(release.id, web))
-        steps += watches(observed, spec, policy, web) if spec else ()
-        steps.append(Confirm(web))
+        busy = hosts_of(of_kind(missing, Kind.TRAFFIC))
+        turns = groups_of(hosts_of(web), busy, silent, rolling if old_web else None)
+        rest = _not_serving(observed, of_kind(everywhere, Kind.TRAFFIC), web)
+        recorded = _recorded(observed, release)
+        steps.append(EnsureProxy())
+        for number, turn in enumerate(turns):
+            here = _on(web, turn)
+            later = (*(host for after in turns[number + 1 :] for host in after), *rest)
+            steps += _wait(policy, number)
+            first = () if number else _first(here, missing, release, policy, recorded=recorded)
+            begun = first[0].instances if first else ()
+            steps += first
+            steps += _start(here, tuple(i for i in missing if i not in begun), release)
+            steps += opened if not number else ()
+            steps += canaries(observed, spec, policy, here) if spec and len(turns) == 1 else ()
+            steps.append(Switch(release.id, here, later))
+            steps += watches(observed, spec, policy, here) if spec else ()
+            steps.append(Confirm(here, later))
+            leaving = _on(old_web, turn) if number + 1 < len(turns) else ()
+            steps += [Drain(leaving, policy.drain), Stop(leaving)] if leaving else []
+            old_web = tuple(i for i in old_web if i not in leaving)
     else:
         steps += opened
-    steps += _change_workers(workers, missing, old_workers, release, layout)
+    busy = hosts_of(of_kind(missing, Kind.WORKER))
+    turns = groups_of(hosts_of(workers), busy, silent, rolling if old_workers else None)
+    steps += _change_workers(
+        workers, missing, old_workers, release, layout=layout, policy=policy, turns=turns
+    )
     if old_web:
         steps += [Drain(old_web, policy.drain), Stop(old_web)]
-    return (*steps, *opening, Finish(release.id))
+    return (*steps, *opening, *(() if partial else (Finish(release.id),)))
+
+
+def left_out(
+    observed: Observed, release: Release, layout: Layout, *, any_config: bool = False
+) -> tuple[Instance, ...]:
+    """What is not as wanted in places that ``layout`` does not select: what runs there and should not,
+    and what should and does not."""
+    if not layout.only:
+        return ()
+    own = own_instances(observed, layout)
+    wanted = _settle(own, layout.wanted(release), any_config=any_config)
+    astray = (*(i for i in own if i not in wanted), *(i for i in wanted if i not in own))
+    return tuple(i for i in astray if not layout.selects(i))
 
 
 def retire(observed: Observed, release: str, layout: Layout, policy: Policy) -> tuple[Step, ...]:
@@ -116,6 +159,25 @@ def hosts_of(instances: tuple[Instance, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(instance.host for instance in instances))
 
 
+def _on(instances: tuple[Instance, ...], hosts: tuple[str, ...]) -> tuple[Instance, ...]:
+    """Those on some hosts."""
+    return tuple(instance for instance in instances if instance.host in hosts)
+
+
+def _not_serving(
+    observed: Observed, everywhere: tuple[Instance, ...], web: tuple[Instance, ...]
+) -> tuple[str, ...]:
+    """Hosts besides those of ``web`` that do not serve what they should."""
+    others = (host for host in hosts_of(everywhere) if host not in hosts_of(web))
+    return tuple(host for host in others if not served_by(observed, _on(everywhere, (host,))))
+
+
+def _wait(policy: Policy, number: int) -> tuple[Step, ...]:
+    """What comes before the turn of a group: nothing before the first."""
+    seconds = policy.rolling.wait if policy.rolling and number else 0.0
+    return (Wait(seconds),) if seconds else ()
+
+
 def _settle(
     own: tuple[Instance, ...], wanted: tuple[Instance, ...], *, any_config: bool
 ) -> tuple[Instance, ...]:
@@ -139,6 +201,21 @@ def _recorded(observed: Observed, release: Release) -> bool:
     return spec is not None and spec.wanted == release.id and spec.finished_at is not None
 
 
+def _first(
+    web: tuple[Instance, ...],
+    missing: tuple[Instance, ...],
+    release: Release,
+    policy: Policy,
+    *,
+    recorded: bool,
+) -> tuple[StartFirst, ...]:
+    """The one that starts alone. Also when it is there already, unless its release came to its end: a
+    deployer that is gone may have left it in the middle of what it prepares."""
+    if not web or policy.first is None or (recorded and not set(web) & set(missing)):
+        return ()
+    return (StartFirst(web[:1], release.revision, policy.first),)
+
+
 def _start(
     wanted: tuple[Instance, ...], missing: tuple[Instance, ...], release: Release
 ) -> list[Step]:
@@ -153,16 +230,29 @@ def _change_workers(
     missing: tuple[Instance, ...],
     old: tuple[Instance, ...],
     release: Release,
+    *,
     layout: Layout,
+    policy: Policy,
+    turns: Groups,
 ) -> list[Step]:
-    """New workers start and are checked before old ones stop, but for roles without overlap."""
+    """New workers start and are checked before old ones stop, but for roles without overlap.
+
+    Those start in the first turn, all of them: nothing of their role runs any more.
+    """
     first = tuple(i for i in old if not layout.overlap(i.role))
     later = tuple(i for i in old if layout.overlap(i.role))
     steps: list[Step] = []
     if first:
         steps.append(Stop(first))
-    if workers:
-        steps += _start(workers, missing, release)
+    for number, turn in enumerate(turns):
+        here = tuple(
+            i for i in workers if (i.host in turn if layout.overlap(i.role) else not number)
+        )
+        steps += _wait(policy, number)
+        steps += _start(here, missing, release) if here else ()
+        leaving = _on(later, turn) if number + 1 < len(turns) else ()
+        steps += [Stop(leaving)] if leaving else []
+        later = tuple(i for i in later if i not in leaving)
     if later:
         steps.append(Stop(later))
     return steps

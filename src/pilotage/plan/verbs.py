@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pilotage.errors import Refused
 from pilotage.model import HalfRef, Observed, Release, Spec
 from pilotage.plan.downtime import needs_downtime, plan_downtime
 from pilotage.plan.framework import contract_refusals, release_phase
-from pilotage.plan.goal import Goal
+from pilotage.plan.goal import Goal, Layout
+from pilotage.plan.groups import notes as group_notes
+from pilotage.plan.groups import unreadable
 from pilotage.plan.halves import (
     contract_step,
     contracts_after,
@@ -16,6 +19,7 @@ from pilotage.plan.halves import (
     in_band,
     pending_expands,
 )
+from pilotage.plan.hooks import with_hooks
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
@@ -26,7 +30,7 @@ from pilotage.plan.rule import (
     strangers,
     unknown_fit,
 )
-from pilotage.plan.running import reconcile, retire
+from pilotage.plan.running import left_out, own_instances, reconcile, retire
 from pilotage.plan.trial import notes
 from pilotage.proof import Proof, evidence, prove
 from pilotage.steps import AwaitReplicas, Contract, Fetch, Start, Step
@@ -43,9 +47,9 @@ def plan_deploy(
     spec = deploy_spec(observed, goal.release, now=now, again=again, downtime=downtime)
     if spec.aborted_reason:
         return plan_return(observed, goal, spec=spec)
-    if spec.downtime and needs_downtime(observed, goal, spec):
-        return plan_downtime(observed, goal, spec)
-    plan = _plan_staged(observed, goal, spec)
+    if spec.downtime and needs_downtime(observed, goal, spec) and not goal.layout.only:
+        return with_hooks(plan_downtime(observed, goal, spec), goal.hooks)
+    plan = with_hooks(_plan_staged(observed, goal, spec), goal.hooks)
     if plan.refusals and not plan_downtime(observed, goal, spec).refusals:
         way_out = "`pilotage deploy --downtime` can do it: it stops everything first"
         return replace(plan, notes=(*plan.notes, way_out))
@@ -59,7 +63,8 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
     else:
         before, pending = contracts_before(observed, goal, spec), pending_expands(observed, goal)
     running = reconcile(observed, goal.release, goal.layout, goal.policy, spec=spec)
-    after = contracts_after(observed, goal, busy=bool(running))
+    left = left_out(observed, goal.release, goal.layout)
+    after = contracts_after(observed, goal, busy=bool(running), partial=bool(left))
     replicas = goal.policy.replicas if _starts(running) else 0
     replay = (AwaitReplicas(replicas),) if replicas else ()
     steps = (*before.steps, *pending.steps, *replay, *running, *after.steps)
@@ -74,17 +79,50 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
             *before.notes,
             *strangers(observed),
             *notes(observed, spec, steps),
+            *_mixed(observed, goal, steps),
             *closed_edges(observed),
         ),
         refusals=(
             *before.refusals,
             *pending.refusals,
             *misfits(observed, goal.release, steps),
+            *_indivisible(observed, goal, spec),
         ),
         held=in_order({*before.held, *after.held} - _contracted(steps)),
         evidence=evidence(observed),
         point_of_no_return=point_of_no_return(observed, spec, steps),
         migrations=goal.files,
+        left=left,
+    )
+
+
+def _mixed(observed: Observed, goal: Goal, steps: tuple[Step, ...]) -> list[str]:
+    """What is said of two releases that serve side by side for longer than a switch takes."""
+    barred = unreadable(observed, goal.release, own_instances(observed, goal.layout))
+    return group_notes(steps, goal.policy.rolling, barred)
+
+
+def _indivisible(observed: Observed, goal: Goal, spec: Spec) -> tuple[Refused, ...]:
+    """Why a release may not be brought to some places alone."""
+    if not goal.layout.only:
+        return ()
+    why = []
+    if spec.downtime:
+        why.append("a deploy with downtime stops everything, wherever it runs")
+    for name, versions in unreadable(
+        observed, goal.release, own_instances(observed, goal.layout)
+    ).items():
+        why.append(
+            f"{name} cannot read what {goal.release.id} writes ({', '.join(versions)}), so the two may not "
+            "serve side by side"
+        )
+    return tuple(
+        Refused(
+            f"{goal.release.id} may not be deployed to some hosts or roles alone: {reason}",
+            state="nothing was touched; what ran before goes on",
+            next="deploy without --hosts, --roles and --primary",
+        )
+        for reason in why
     )
 
 
@@ -113,12 +151,12 @@ def plan_rollback(observed: Observed, goal: Goal, *, now: float, force: bool = F
     steps = reconcile(observed, goal.release, goal.layout, goal.policy, spec=spec)
     if steps:
         steps = (Fetch(goal.release.revision), *steps)
-    return Plan(
+    plan = Plan(
         verb="rollback",
         release=goal.release,
         spec=spec,
         steps=steps,
-        notes=(*strangers(observed), *closed_edges(observed)),
+        notes=(*strangers(observed), *_mixed(observed, goal, steps), *closed_edges(observed)),
         refusals=(
             *misfits(observed, goal.release, steps),
             *(() if force or observed.schema.known else (unknown_fit(goal.release),)),
@@ -128,6 +166,7 @@ def plan_rollback(observed: Observed, goal: Goal, *, now: float, force: bool = F
         downtime=closed,
         migrations=goal.files,
     )
+    return with_hooks(plan, goal.hooks)
 
 
 def plan_contract(
@@ -162,7 +201,8 @@ def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
     if origin is None:
         steps = retire(observed, spec.to, goal.layout, goal.policy)
     else:
-        steps = reconcile(observed, origin, goal.layout, goal.policy, any_config=True)
+        layout = _with_places_of(observed, spec.to, goal.layout)
+        steps = reconcile(observed, origin, layout, goal.policy, any_config=True)
     return Plan(
         verb="return",
         release=origin or goal.release,
@@ -175,9 +215,39 @@ def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
     )
 
 
+def _with_places_of(observed: Observed, release: str, layout: Layout) -> Layout:
+    """The way back concerns every place that a release came to, in whichever run that was."""
+    if not layout.only:
+        return layout
+    there = {(i.host, i.role) for i in own_instances(observed, layout) if i.release == release}
+    return replace(layout, only=layout.only | there)
+
+
 def _starts(steps: tuple[Step, ...]) -> bool:
     """Whether any of the steps starts an instance."""
     return any(isinstance(step, Start) for step in steps)
+
+
+def serves(observed: Observed) -> str:
+    """Which release serves, in words; which ones on which hosts, where that is not one.
+
+    Where nothing is known of routes, as the spec row has it.
+    """
+    where = served_where(observed)
+    if len(where) > 1:
+        parts = (f"release {name} serves on {', '.join(hosts)}" for name, hosts in where.items())
+        return f"the fleet is MIXED: {', '.join(parts)}"
+    serving = current(observed)
+    return f"release {serving} serves" if serving else "nothing serves"
+
+
+def served_where(observed: Observed) -> dict[str, list[str]]:
+    """Release → the hosts on which it has the requests that no trial gets."""
+    found: dict[str, list[str]] = {}
+    for host, route in observed.routes.items():
+        for name in dict.fromkeys(e.release for e in route.active):
+            found.setdefault(name, []).append(host)
+    return found
 
 
 def current(observed: Observed) -> str | None:

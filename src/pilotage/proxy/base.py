@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from pilotage.model import Endpoint, Route, Sample
+
+Ready = Callable[[], Awaitable[None]]
+"""Returns when the route may come into force, or raises a `ProxyError` when it may not."""
 
 
 class Proxy(Protocol):
@@ -25,9 +28,13 @@ class Proxy(Protocol):
         """The route in force on each host that answers; empty before the first `apply`."""
         ...
 
-    async def apply(self, host: str, route: Route, *, token: int) -> float:
+    async def apply(
+        self, host: str, route: Route, *, token: int, ready: Ready | None = None
+    ) -> float:
         """Put a route in force, and return once the proxy *confirmed* it (``time.monotonic()``).
 
+        ``ready``: awaited when everything that the route needs is in force, and the route is not; what it
+        raises is raised, and nothing was changed. So several hosts wait for each other.
         Requests that a pause held go on to the active endpoints of the first route without a front.
 
         Raises

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pilotage.errors import LeaseLost, ProxyError
 from pilotage.model import Endpoint, Route, Sample
+from pilotage.proxy.base import Ready
 from pilotage.proxy.checks import require_sound
 
 
@@ -61,7 +62,9 @@ class MemoryProxy:
         """The routes of the hosts that answer."""
         return {host: route for host, route in self.routes.items() if self._reachable(host)}
 
-    async def apply(self, host: str, route: Route, *, token: int) -> float:
+    async def apply(
+        self, host: str, route: Route, *, token: int, ready: Ready | None = None
+    ) -> float:
         """Put a route in force; the time is the event loop's, which is `time.monotonic`'s."""
         require_sound(host, route)
         self._reach(host)
@@ -74,6 +77,10 @@ class MemoryProxy:
                 where=host,
                 state="the route that it had is still in force",
             )
+        if ready:
+            await ready()
+            self._reach(host)
+            self._admit(host, token)
         self.routes[host] = route
         if host in self.mute:
             raise ProxyError(

@@ -1,1 +1,1 @@
-"""Where instances run. `base` is the protocol; the others never import each other."""
+"""Where instances run. `base` is the protocol; the others never import each other, but for `shared`."""

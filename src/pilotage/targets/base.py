@@ -23,6 +23,13 @@ Gate = Callable[[], Awaitable[None]]
 OnOutput = Callable[[str], None]
 """Called with each line that a command prints, without its newline."""
 
+SOON = 2.0
+"""Seconds after which a start takes long: from then on it is shown what the instance prints."""
+
+
+OnWritten = Callable[[bool, bytes], None]
+"""Called with what a command writes, byte for byte, as it comes; true for its standard error."""
+
 
 class Document(Protocol):
     """One small JSON document that is swapped whole: the ground under the Store."""
@@ -64,17 +71,23 @@ class TargetView:
 class Job:
     """One command of a release, to be run in an instance of its own.
 
-    ``interactive``: the caller's terminal is the command's; it dies with the caller.
+    ``interactive``: the caller's input and output are the command's, with ``terminal`` as a terminal; it
+    dies with the caller. ``written``: what an interactive command writes goes there instead, unmasked, and
+    it reads nothing. ``detached``: it is launched, and nobody waits for its end.
     ``timeout``: seconds, or None for no limit. ``env``: variables of this command alone, over those of
-    its role.
+    its role. ``image``: where the target runs images, another one than the release's; nothing of the role is in it then.
     """
 
     instance: Instance
     revision: str
     argv: tuple[str, ...]
     interactive: bool = False
+    terminal: bool = False
+    written: OnWritten | None = None
+    detached: bool = False
     timeout: float | None = None
     env: Mapping[str, str | Secret] = field(default_factory=dict)
+    image: str | None = None
 
 
 class Target(Protocol):
@@ -83,6 +96,10 @@ class Target(Protocol):
     @property
     def state(self) -> Document:
         """A document kept at the target, for the Store of a service without a database."""
+        ...
+
+    async def highest(self) -> int:
+        """The highest token that any host that answers has seen; 0 before the first."""
         ...
 
     async def observe(self, *, token: int | None = None) -> TargetView:
@@ -137,6 +154,31 @@ class Target(Protocol):
         """
         ...
 
+    async def boot(
+        self,
+        instance: Instance,
+        revision: str,
+        *,
+        limit: float,
+        token: int,
+        gate: Gate,
+        output: OnOutput,
+    ) -> Instance:
+        """`start` and `check` of an instance that may have much to do before it serves: to migrate.
+
+        Until it is healthy nothing starts it again: what it runs before it serves, it runs once. It has
+        ``limit`` seconds until it listens, and from then on the time of its check. When it takes long,
+        what it prints goes to ``output``. An instance of this id that is alive already is joined.
+
+        Raises
+        ------
+        Unhealthy
+            As `check`.
+        LeaseLost, StartFailed
+            As `start`.
+        """
+        ...
+
     async def stop(self, instance: Instance, *, token: int) -> bool:
         """End the instance (SIGTERM, grace, SIGKILL) and forget its record. Idempotent.
 
@@ -156,6 +198,33 @@ class Target(Protocol):
 
         A job whose instance id is running already is *joined*: its output is followed and its exit
         status returned; one that has ended is not run again, its recorded status is returned.
-        ``token`` is None for a console, which needs no lease.
+        ``token`` is None for a console, which needs no lease. Of a detached job the status is 0 once it is
+        launched; its record stays, and with it what it printed.
         """
+        ...
+
+
+class Logs(Protocol):
+    """What instances printed, as their host keeps it. Secrets are masked."""
+
+    async def last_lines(
+        self, id: str, *, lines: int | None = 10, since: str | None = None
+    ) -> tuple[str, ...]:
+        """The last lines of an instance, also after it was stopped; none when nothing is known of it.
+
+        ``lines``: how many, None for all. ``since``: only from this time on, a timestamp or how long ago
+        (``42m``).
+
+        Raises
+        ------
+        UsageError
+            ``since``, and what is printed here has no times.
+        """
+        ...
+
+    async def follow(
+        self, id: str, output: OnOutput, *, lines: int | None = None, since: str | None = None
+    ) -> None:
+        """Give the lines of an instance to ``output`` until it ends; of those that are there already the
+        last ``lines``, None for all, ``since`` as in `last_lines`."""
         ...

@@ -205,6 +205,10 @@ class MemoryTarget:
         """The document for the Store."""
         return self._state
 
+    async def highest(self) -> int:
+        """The highest token of the hosts that answer."""
+        return max((host.token for host in self.hosts.values() if host.reachable), default=0)
+
     async def observe(self, *, token: int | None = None) -> TargetView:
         """Every host; the records of those that answer."""
         if token is not None:
@@ -264,6 +268,21 @@ class MemoryTarget:
             )
         return 0.0
 
+    async def boot(
+        self,
+        instance: Instance,
+        revision: str,
+        *,
+        limit: float,
+        token: int,
+        gate: Gate,
+        output: OnOutput,
+    ) -> Instance:
+        """Start and check."""
+        started = await self.start(instance, revision, token=token, gate=gate)
+        await self.check(started)
+        return started
+
     async def stop(self, instance: Instance, *, token: int) -> bool:
         """End the instance and forget its record."""
         host = self._reach(instance.host, TargetError)
@@ -290,6 +309,8 @@ class MemoryTarget:
                 raise self._taken_away(host, instance)
             self._launch(host, instance)
             host.jobs[instance.id] = asyncio.create_task(self._work(host, job, output))
+        if job.detached:
+            return 0
         task = host.jobs[instance.id]
         try:
             return await asyncio.shield(task)

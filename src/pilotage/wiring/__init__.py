@@ -22,9 +22,11 @@ from pilotage.wiring.goals import (
     rollback_goal,
     worktree_goal,
 )
+from pilotage.wiring.hooks import hooks_of
 from pilotage.wiring.open import open_project
-from pilotage.wiring.project import Project, Use, find_release
+from pilotage.wiring.project import Project, find_release
 from pilotage.wiring.tidy import tidy
+from pilotage.wiring.use import Use
 
 __all__ = [
     "Project",
@@ -36,6 +38,7 @@ __all__ = [
     "find_release",
     "findings",
     "goal_of",
+    "hooks_of",
     "open_project",
     "release_before",
     "rollback_goal",

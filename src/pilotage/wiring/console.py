@@ -7,7 +7,7 @@ import secrets
 from pilotage.errors import UsageError
 from pilotage.model import Instance, Kind, Life, Observed, Release, release_id
 from pilotage.plan import current
-from pilotage.targets.base import Job
+from pilotage.targets.base import Job, OnWritten
 from pilotage.wiring.goals import migrations_of
 from pilotage.wiring.project import Project, find_release
 
@@ -18,8 +18,16 @@ async def console_job(
     wanted: str | None,
     role: str | None,
     argv: tuple[str, ...],
+    *,
+    host: str | None = None,
+    terminal: bool = False,
+    written: OnWritten | None = None,
+    detached: bool = False,
 ) -> tuple[Release, Job]:
     """The job of running ``argv`` at the release ``wanted``, by default the one that serves.
+
+    ``host``: where, by default on the first one of the primary role. ``terminal``, ``written``,
+    ``detached``: as in `Job`.
 
     Raises
     ------
@@ -28,17 +36,26 @@ async def console_job(
     """
     chosen = project.config.role(role or project.config.primary)
     release = await _release(project, observed, wanted)
+    where = host or project.host
     instance = Instance(
         id=f"{project.service}-console-{release.id}-{secrets.token_hex(4)}",
         service=project.service,
         role=chosen.name,
-        host=project.host,
+        host=where,
         release=release.id,
-        config=project.layout.config.get(chosen.name, ""),
+        config=project.layout.digest(chosen.name, where),
         kind=Kind.CONSOLE,
         life=Life.STARTING,
     )
-    return release, Job(instance, release.revision, argv, interactive=True)
+    return release, Job(
+        instance,
+        release.revision,
+        argv,
+        interactive=not detached,
+        terminal=terminal,
+        written=written,
+        detached=detached,
+    )
 
 
 async def _release(project: Project, observed: Observed, wanted: str | None) -> Release:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pilotage.config import Config, DatabaseConfig
+from pilotage.config import Config
 from pilotage.errors import DatabaseError, MigrationFileError, PilotageError
-from pilotage.host.environment import base_environment
 from pilotage.migrate.migration import Framework, Migrations
 from pilotage.model import release_id
-from pilotage.secret import Secret, mask, reveal
+from pilotage.secret import Secret, mask
 
 if TYPE_CHECKING:
     from pilotage.migrate.engines.lines import BareEngine, Lines
     from pilotage.migrate.engines.schema import CommandSchema
     from pilotage.migrate.engines.status import Reader
     from pilotage.wiring.project import Project
+from pilotage.wiring.place import Ask
+from pilotage.wiring.way import Urls
 
 STATUS_TIMEOUT = 60.0
 """Seconds that a status command may take."""
@@ -106,9 +105,9 @@ def _shown(line: str) -> str:
 
 
 def command_schema(
-    config: Config, database: DatabaseConfig, host: str, *, domain: str
+    config: Config, urls: Urls, host: str, ask: Ask | None, *, domain: str
 ) -> CommandSchema:
-    """The schema that a framework's command migrates."""
+    """The schema that a framework's command migrates from ``host``. Without ``ask`` no status command is run."""
     from pilotage.migrate.engines.schema import CommandSchema
     from pilotage.migrate.settings import RunnerSettings
 
@@ -116,13 +115,13 @@ def command_schema(
     assert migrations is not None
     return CommandSchema(
         lines=_lines(config, host),
-        reader=_reader(config),
-        url=database.url,
-        migration_url=database.migration_url,
+        reader=_reader(config, ask),
+        url=urls.url,
+        migration_url=urls.migration_url,
         stream=migrations.stream,
         service=config.service,
         settings=RunnerSettings(timeout=migrations.timeout),
-        replicas=database.replicas,
+        replicas=urls.replicas,
         domain=domain,
     )
 
@@ -174,7 +173,7 @@ def _environment(config: Config) -> Mapping[str, str | Secret]:
     return env
 
 
-def _reader(config: Config) -> Reader | None:
+def _reader(config: Config, ask: Ask | None) -> Reader | None:
     from pilotage.migrate.engines import status
 
     migrations = config.migrations
@@ -187,52 +186,30 @@ def _reader(config: Config) -> Reader | None:
             return status.alembic_version()
         case "django_migrations":
             return status.django_migrations()
-        case "command":
+        case "command" if ask is not None:
             assert migrations.status_command is not None
 
             async def run(line: str) -> str:
-                return await _run_status(config, line)
+                return await _run_status(config, ask, line)
 
             return status.CommandReader(migrations.status_command, run)
     return None
 
 
-async def _run_status(config: Config, line: str) -> str:
-    """What the status command prints, run in the project's folder with the primary role's environment."""
-    env = dict(config.env(config.primary)) | dict(_environment(config))
-    process = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-c",
-        line,
-        cwd=config.root,
-        env=base_environment(os.environ) | {key: reveal(value) for key, value in env.items()},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(STATUS_TIMEOUT):
-            out, err = await process.communicate()
-    except TimeoutError:
-        raise _no_status(config, line, f"it was not done after {STATUS_TIMEOUT:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        last = err.decode("utf-8", "replace").strip().splitlines()[-5:]
-        quoted = "\n    ".join(("", *last)) if last else " (it printed nothing)"
-        raise _no_status(config, line, f"it exited {process.returncode}:{quoted}")
-    return out.decode("utf-8", "replace")
-
-
-def _no_status(config: Config, line: str, why: str) -> DatabaseError:
-    return DatabaseError(
+async def _run_status(config: Config, ask: Ask, line: str) -> str:
+    """What the status command prints, run where the service runs, with the primary role's environment."""
+    answer = await ask(line, _environment(config), limit=STATUS_TIMEOUT)
+    if answer.status == 0:
+        return answer.out
+    last = answer.err.strip().splitlines()[-5:]
+    quoted = "\n    ".join(("", *last)) if last else " (it printed nothing)"
+    raise DatabaseError(
         mask(
-            f"nobody knows what is applied, since the status command failed: {why}",
+            "nobody knows what is applied, since the status command failed: it exited "
+            f"{answer.status}:{quoted}",
             tuple(config.secrets.values()),
         ),
-        where=f"`{line}` in {config.root}",
+        where=f"`{line}` in {answer.where}",
         state="nothing was changed",
-        next="run it by hand, in the project's folder, with the environment of the role",
+        next="run it by hand, there, with the environment of the role",
     )

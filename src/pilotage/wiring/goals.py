@@ -19,7 +19,8 @@ from pilotage.plan import Goal, current
 from pilotage.plan.halves import held_refs
 from pilotage.plan.verbs import deploy_spec
 from pilotage.wiring.frameworks import framework_files
-from pilotage.wiring.project import Project, Use
+from pilotage.wiring.project import Project
+from pilotage.wiring.use import Use
 
 if TYPE_CHECKING:
     from pilotage.hazards import Finding
@@ -60,16 +61,26 @@ async def goal_of(
     check(project, migrations, observed.schema, files.known)
     release = Release(release_id(sha), sha, ships=migrations.ships())
     before = await _before(project, observed, release, migrations, again=again)
-    return Goal(release, project.layout, project.policy, migrations, before)
+    hooks = project.world.hooks.there()
+    return Goal(release, project.layout, project.policy, migrations, before, hooks)
 
 
 async def rollback_goal(project: Project, sha: str, observed: Observed) -> Goal:
-    """The goal of going back to a commit: its files are not judged again, only whether it fits."""
-    migrations = await migrations_of(project, sha)
+    """The goal of going back to a commit: its files are not judged again, only whether it fits.
+
+    What a release ships was recorded when it was deployed; our own files are read only where it was not.
+    """
     known = observed.state.release(release_id(sha))
-    ships = known.ships if known and known.ships else migrations.ships()
+    ships, migrations = known.ships if known else None, Migrations()
+    if ships is None or project.world.engine is not None:
+        migrations = await migrations_of(project, sha)
+        ships = ships or migrations.ships()
     return Goal(
-        Release(release_id(sha), sha, ships=ships), project.layout, project.policy, migrations
+        Release(release_id(sha), sha, ships=ships),
+        project.layout,
+        project.policy,
+        migrations,
+        hooks=project.world.hooks.there(),
     )
 
 
@@ -163,15 +174,16 @@ def release_before(observed: Observed) -> Release:
 async def migrations_of(project: Project, sha: str) -> Migrations:
     """The migrations that a commit ships.
 
-    A verb that acts reads them from the checkout that is going to run. One that only looks reads
-    them out of git where there is no checkout, since it writes nothing.
+    Where a checkout is going to run, a verb that acts reads them from it. One that only looks writes nothing, and
+    hosts run images: those read them out of git where there is no checkout.
     """
     if project.config.migrations and project.config.migrations.framework:
         return await framework_files(project, sha)
     if project.dialect is None or project.config.migrations is None:
         return Migrations()
     folder = project.config.migrations.folder
-    if project.use is Use.ACT or project.source.has_checkout(sha):
+    runs = project.use is Use.ACT and project.config.target == "local"
+    if runs or project.source.has_checkout(sha):
         files = read_folder(await project.source.checkout(sha) / folder)
     else:
         files = await project.source.read_folder(sha, folder)

@@ -35,18 +35,19 @@ async def suggestions(
         rows = await schema.estimates(sorted({one.sql_name(schema.dialect) for one in work}))
     except DatabaseError:
         return ()
+    apart = " --detach" if project.config.target == "local" else ""
     return tuple(
-        _sentence(one, found)
+        _sentence(one, found, apart)
         for one in work
         if (found := rows.get(one.sql_name(schema.dialect))) is not None
         and found >= configured.large_table
     )
 
 
-def _sentence(work: Heavy, rows: int) -> str:
+def _sentence(work: Heavy, rows: int, apart: str) -> str:
     ref = work.ref
     name = ref.version if ref.half is Half.EXPAND else str(ref)
     return (
         f"{ref} {work.does} {work.table}, which has about {rows:,} rows: the deploy waits for it. With "
-        f"`-- pilotage: out-of-band` in its section, `pilotage migrate run {name} --detach` does it apart"
+        f"`-- pilotage: out-of-band` in its section, `pilotage migrate run {name}{apart}` does it apart"
     )

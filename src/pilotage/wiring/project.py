@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pilotage.audit import Audit
 from pilotage.config import Config
 from pilotage.errors import UsageError
 from pilotage.events import Emit
@@ -14,39 +13,26 @@ from pilotage.model import DeployState, Release
 from pilotage.observe import World
 from pilotage.plan import Layout, Policy
 from pilotage.source import GitSource, Revision
-
-if TYPE_CHECKING:
-    from pilotage.targets.local import LocalTarget
-
-
-class Use(StrEnum):
-    """What a project is opened for: how much of the configuration must be complete.
-
-    ``look``: nothing is started, so no secret of a role is needed. ``plan``: what would be started is
-    worked out, and nothing is written. ``act``: everything.
-    """
-
-    LOOK = "look"
-    PLAN = "plan"
-    ACT = "act"
+from pilotage.targets.base import Logs
+from pilotage.wiring.place import Place
+from pilotage.wiring.use import Use
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
     """The parts of one service. ``dialect`` is the database's (``postgresql``, ``mysql``, ``sqlite``) or None.
 
-    ``notes``: what a person should know of the wiring itself. ``target`` is ``world.target`` with what
-    is this target's own (logs).
+    ``notes``: what a person should know of the wiring itself.
     """
 
     config: Config
     use: Use
     world: World
-    target: LocalTarget
+    place: Place
     source: GitSource
-    layout: Layout
     policy: Policy
     emit: Emit
+    audit: Audit
     dialect: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -57,13 +43,23 @@ class Project:
 
     @property
     def host(self) -> str:
-        """This machine's name in the host inventory."""
-        return self.target.service.host
+        """Where release commands and consoles run: the first host of the primary role."""
+        return self.place.host
 
     @property
     def state_dir(self) -> Path:
-        """``.pilotage/`` of the destination."""
-        return self.target.service.state_dir
+        """``.pilotage/`` of the destination, beside the configuration."""
+        return self.source.state_dir
+
+    @property
+    def layout(self) -> Layout:
+        """How the service should look."""
+        return self.place.layout
+
+    @property
+    def logs(self) -> Logs:
+        """What its instances printed."""
+        return self.place.logs
 
     async def revision(self, wanted: str | None, *, dirty: bool = False) -> Revision:
         """The commit to deploy; None means ``HEAD``, whose worktree must be clean unless ``dirty``.

@@ -1,21 +1,15 @@
-"""Takes a service off this machine: its instances, its edge, its files. The database stays."""
+"""Takes a service off its hosts: its instances, its edge, its files. The database stays."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import shutil
 import time
 from dataclasses import replace
 
 from pilotage.errors import TargetError
 from pilotage.events import Emit, InstanceStopped
-from pilotage.host.fence import Fence
 from pilotage.model import DeployState
 from pilotage.store import Claim, hold
 from pilotage.wiring.project import Project
-
-_STATE = ("instances", "logs", "proxy", "releases")
 
 
 async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
@@ -33,17 +27,18 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
         known = (await world.schema.view()).exists
         if known:
             await world.schema.claim(token=lease.token)
+        here = {host.name for host in (await world.target.observe()).hosts}
         done = await _stop_everything(project, lease.token, emit)
         if known:
             registered = (await world.schema.view()).registered
-            await world.schema.deregister(r.instance for r in registered if r.host == project.host)
+            await world.schema.deregister(r.instance for r in registered if r.host in here)
 
         def forget(state: DeployState) -> DeployState:
-            hosts = tuple(name for name in state.hosts if name != project.host)
+            hosts = tuple(name for name in state.hosts if name not in here)
             return replace(state, spec=None, hosts=hosts, closure=None)
 
         await world.store.update(forget, token=lease.token)
-    await asyncio.to_thread(_delete, project)
+    done += await project.place.wipe()
     if project.dialect:
         done.append(
             "the database stays, with its data, its schema and the history of its migrations"
@@ -51,14 +46,24 @@ async def remove(project: Project, claim: Claim, emit: Emit) -> list[str]:
     return done
 
 
+async def is_clean(project: Project) -> bool:
+    """Whether every host answers, none has an instance, and none ever saw a deployer."""
+    view = await project.world.target.observe()
+    return (
+        all(host.reachable for host in view.hosts)
+        and not view.instances
+        and await project.world.target.highest() == 0
+    )
+
+
 async def remove_here(project: Project, emit: Emit) -> list[str]:
     """`remove` when the database is gone: no deploy lock is taken, and nothing is written there.
 
     Whoever deploys at the same moment is refused at his next step, as after a take-over.
     """
-    token = Fence(project.state_dir).highest() + 1
+    token = await project.world.target.highest() + 1
     done = await _stop_everything(project, token, emit)
-    await asyncio.to_thread(_delete, project)
+    done += await project.place.wipe()
     done.append(
         "the database was not asked: should it come back, it has this host in its inventory"
     )
@@ -73,7 +78,7 @@ async def _stop_everything(project: Project, token: int, emit: Emit) -> list[str
     unknown = [host.detail for host in view.hosts if not host.reachable]
     if unknown:
         raise TargetError(
-            f"what runs here cannot be read: {unknown[0]}",
+            f"what runs there cannot be read: {unknown[0]}",
             state="the edge is stopped; instances may run",
             next="mend what is named, then `pilotage remove -y` again",
         )
@@ -86,17 +91,4 @@ async def _stop_everything(project: Project, token: int, emit: Emit) -> list[str
     return [
         "the edge is gone: nothing listens any more",
         f"{len(view.instances)} instance(s) stopped",
-        "checkouts, logs and state are deleted",
     ]
-
-
-def _delete(project: Project) -> None:
-    """Everything of ours in ``.pilotage/`` but the secrets files."""
-    for name in _STATE:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(project.state_dir / name)
-    for path in project.state_dir.glob("*"):
-        if path.is_file() and not path.name.startswith("secrets"):
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        project.state_dir.rmdir()  # not when secrets are in it

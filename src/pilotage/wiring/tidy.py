@@ -1,4 +1,4 @@
-"""Removes the checkouts that nothing needs any more, at the end of a deploy."""
+"""Removes what nothing needs any more, at the end of a deploy: checkouts, containers, images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
     it already, it is left to him.
     """
     try:
-        async with hold(project.world.store, replace(claim, wait=0.0), ignore):
+        async with hold(project.world.store, replace(claim, wait=0.0), ignore) as lease:
             keep = kept(await observe(project.world), project.config.retain_containers)
             removed = await project.source.prune(keep)
+            told = await project.place.tidy(keep, lease.token)
     except LeaseHeld:
         return
     except PilotageError as error:
-        emit(Note(text=f"old checkouts were not removed: {error.what}", level="warning"))
+        emit(Note(text=f"not all that is old was removed: {error.what}", level="warning"))
         return
     if removed:
         emit(Note(text=f"removed {len(removed)} old checkout(s): {', '.join(removed)}"))
+    for line in told:
+        emit(Note(text=line))
 
 
 def kept(observed: Observed, recent: int) -> set[str]:

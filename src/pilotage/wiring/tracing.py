@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pilotage.errors import PilotageError, UsageError
-from pilotage.hazards.finding import Class, Finding, Severity
+from pilotage.hazards.catalogue import Catalogue
+from pilotage.hazards.finding import TRACED, Class, Finding, Severity
 from pilotage.hazards.lint import FAILS
 from pilotage.hazards.reading import read
+from pilotage.hazards.sizes import SMALL_ROWS, harmless
 from pilotage.linting.files import Asked, Given, urls
 from pilotage.migrate.migration import Migration, Migrations
+from pilotage.migrate.sql.change import Name
 from pilotage.model import Half, version_key
 from pilotage.secret import Secret
-from pilotage.trace import Options, Trace, trace
-from pilotage.trace.words import measured
+from pilotage.trace import Options, Stops, Trace, TracedStatement, trace
+from pilotage.trace.words import WAITS, measured
 
 if TYPE_CHECKING:
     from pilotage.config import Config
@@ -92,8 +95,18 @@ def _server(name: str | None, config: Config | None) -> Secret | None:
     return migration_url or url
 
 
-def with_measures(findings: Iterable[Finding], found: Trace) -> tuple[Finding, ...]:
-    """The findings with what was measured at their places, and one more where a half failed."""
+def with_measures(
+    findings: Sequence[Finding],
+    found: Trace,
+    *,
+    known: Catalogue | None = None,
+    allowed: Container[tuple[Path, Half]] = frozenset(),
+) -> tuple[Finding, ...]:
+    """The findings with what was measured at their places; one more where a half failed, and for each
+    statement in which others wait while rows are worked through and that no rule warned of.
+
+    ``known``: how large the tables are; ``allowed``: halves in which a person has allowed such.
+    """
     return (
         *(
             replace(finding, measured=measured(statement))
@@ -101,8 +114,58 @@ def with_measures(findings: Iterable[Finding], found: Trace) -> tuple[Finding, .
             else finding
             for finding in findings
         ),
+        *_unforeseen(findings, found, known or Catalogue(), allowed),
         *_failure(found.error),
     )
+
+
+def _unforeseen(
+    findings: Sequence[Finding],
+    found: Trace,
+    known: Catalogue,
+    allowed: Container[tuple[Path, Half]],
+) -> Iterator[Finding]:
+    warned = [found.at(f.file, f.line) for f in findings if f.class_ in _SEEN]
+    for traced_half in found.halves:
+        if traced_half.section not in tuple(Half):
+            continue
+        half = Half(traced_half.section)
+        for statement in traced_half.statements:
+            tables = [name for name in _worked_through(statement) if not _is_small(name, known)]
+            if not tables or statement in warned or (statement.file, half) in allowed:
+                continue
+            yield Finding(
+                rule=TRACED,
+                class_=Class.AVAILABILITY,
+                severity=Severity.WARNING,
+                file=statement.file,
+                line=statement.line,
+                column=1,
+                message=f"{WAITS[statement.stops]} while {' and '.join(tables)} is worked through: no rule "
+                "reads that in the statement, but a trace saw it",
+                rewrite="",
+                half=half,
+                measured=measured(statement),
+            )
+
+
+_SEEN = (Class.AVAILABILITY, Class.DATA_LOSS)
+
+
+def _worked_through(statement: TracedStatement) -> tuple[str, ...]:
+    """The tables that are written anew, or read and not small, while writers or all wait."""
+    if statement.stops < Stops.WRITERS:
+        return ()
+    anew = [r.table for r in statement.rewrites if r.kind != "index"]
+    read = [s.relation.table for s in statement.scans or () if s.rows > SMALL_ROWS]
+    return tuple(dict.fromkeys((*anew, *read)))
+
+
+def _is_small(name: str, known: Catalogue) -> bool:
+    schema, _, table = name.rpartition(".")
+    found = known.table(Name(schema or None, table))
+    size = found.size if found else None
+    return size is not None and harmless(size, Class.AVAILABILITY, Severity.WARNING)
 
 
 def _failure(error: PilotageError | None) -> Iterable[Finding]:

@@ -161,6 +161,29 @@ def test_a_route_that_is_refused_leaves_the_old_in_force(tell):
     tell(story)
 
 
+def test_it_asks_whether_it_is_time_when_the_old_route_is_in_force_still(tell):
+    async def story(kit):
+        one, two = await kit.endpoint("one"), await kit.endpoint("two")
+        await kit.proxy.ensure(token=1)
+        await kit.proxy.apply(kit.host, Route((one,)), token=1)
+        seen = []
+
+        async def ready():
+            seen.append(await route_of(kit))
+
+        async def never():
+            raise ProxyError("another host was not ready")
+
+        with pytest.raises(ProxyError, match="another host"):
+            await kit.proxy.apply(kit.host, Route((two,), (one,)), token=1, ready=never)
+        assert await route_of(kit) == Route((one,))
+        await kit.proxy.apply(kit.host, Route((two,), (one,)), token=1, ready=ready)
+        assert [it.active for it in seen] == [(one,)]
+        assert await route_of(kit) == Route((two,), (one,))
+
+    tell(story)
+
+
 def test_without_a_proxy_nothing_can_be_applied(tell):
     async def story(kit):
         one = await kit.endpoint("one")

@@ -233,7 +233,12 @@ def test_down_takes_the_expand_half_back(kit: Kit) -> None:
                     emit=ignore,
                 )
             assert caught.value.where.endswith(":2")
-            assert (await schema.view()).applied.expanded == {"2"}
+            view = await schema.view()
+            if kit.dialect != "mysql":
+                assert view.applied.expanded == {"2"}
+            else:
+                assert view.applied.expanded == set()
+                assert (view.rows[0].how, view.rows[0].statements_done) == ("reverting", 1)
             with pytest.raises(UsageError):
                 await schema.revert(TABLE, token=1, emit=ignore)
 

@@ -72,7 +72,7 @@ def test_prepare_is_done_once_by_many(kit: Kit) -> None:
 
     views = asyncio.run(story())
     assert all(view.exists and view.fresh and not view.rows for view in views)
-    assert kit.execute("SELECT format FROM pilotage_meta") == [(2,)]
+    assert kit.execute("SELECT format FROM pilotage_meta") == [(3,)]
 
 
 def test_tables_of_an_earlier_version_are_brought_up_to_date(kit: Kit) -> None:
@@ -81,6 +81,7 @@ def test_tables_of_an_earlier_version_are_brought_up_to_date(kit: Kit) -> None:
             await schema.prepare()
             kit.execute(
                 "DROP TABLE pilotage_throttles",
+                "DROP TABLE pilotage_audit",
                 "ALTER TABLE pilotage_backfills DROP COLUMN estimate",
                 "UPDATE pilotage_meta SET format = 1",
                 "INSERT INTO pilotage_backfills (stream, version, digest, final, pass, statement,"
@@ -95,7 +96,7 @@ def test_tables_of_an_earlier_version_are_brought_up_to_date(kit: Kit) -> None:
             assert (report.version, report.rows, report.throttle) == ("1", 7, Throttle())
 
     asyncio.run(story())
-    assert kit.execute("SELECT format FROM pilotage_meta") == [(2,)]
+    assert kit.execute("SELECT format FROM pilotage_meta") == [(3,)]
 
 
 def test_tables_of_a_later_version_are_left_alone(kit: Kit) -> None:

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.contract.target.docker_kit import DockerKit
 from tests.contract.target.kits import KITS, Kit
 
 
-@pytest.fixture(params=sorted(KITS))
+@pytest.fixture(params=["docker", *sorted(KITS)])
 def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
     """A target with nothing on it."""
-    made = KITS[request.param](tmp_path / "project")
+    made: Kit
+    if request.param == "docker":
+        made = DockerKit(tmp_path / "project", request.getfixturevalue("lab"))
+    else:
+        made = KITS[request.param](tmp_path / "project")
     yield made
     made.close()

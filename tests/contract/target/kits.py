@@ -11,10 +11,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pilotage.events import Event
 from pilotage.model import Instance, Kind, Life, release_id
@@ -97,6 +97,10 @@ class Kit(Protocol):
         """The same place, seen by another command."""
         ...
 
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        """Run a story, and close what was opened for it."""
+        ...
+
     def kill(self, instance: Instance) -> None:
         """End an instance behind the target's back."""
         ...
@@ -159,6 +163,9 @@ class LocalKit:
             self.events.append,
         )
 
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(story)
+
     def kill(self, instance: Instance) -> None:
         status = Records(self.state_dir).status(instance.id)
         assert status is not None
@@ -219,6 +226,9 @@ class MemoryKit:
 
     def another(self) -> MemoryTarget:
         return self.target
+
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(story)
 
     def kill(self, instance: Instance) -> None:
         self.target.kill(instance.id)

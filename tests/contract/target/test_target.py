@@ -40,7 +40,7 @@ def test_observing_with_authority_shuts_earlier_deployers_out(kit):
         await kit.another().observe()
         await kit.another().observe(token=5)
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_an_empty_target_has_its_hosts_and_no_instances(kit):
@@ -49,7 +49,7 @@ def test_an_empty_target_has_its_hosts_and_no_instances(kit):
         assert [(host.name, host.reachable) for host in view.hosts] == [(kit.host, True)]
         assert view.instances == ()
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_fetch_is_idempotent(kit):
@@ -57,7 +57,7 @@ def test_fetch_is_idempotent(kit):
         await kit.target.fetch(kit.revision)
         await kit.target.fetch(kit.revision)
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_started_instance_has_an_address_and_is_observed_with_what_it_was_started_with(kit):
@@ -74,7 +74,7 @@ def test_a_started_instance_has_an_address_and_is_observed_with_what_it_was_star
         assert observed.address == started.address
         assert kit.lives("web-1")
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_instances_have_addresses_of_their_own(kit):
@@ -90,7 +90,7 @@ def test_instances_have_addresses_of_their_own(kit):
         )
         assert len({instance.address for instance in started}) == 4
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_at_the_gate_the_instance_is_on_record_and_does_not_live(kit):
@@ -107,7 +107,7 @@ def test_at_the_gate_the_instance_is_on_record_and_does_not_live(kit):
         assert record.life is Life.STARTING
         assert not lived
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_gate_that_refuses_takes_the_record_back_and_its_error_goes_on(kit):
@@ -122,7 +122,7 @@ def test_a_gate_that_refuses_takes_the_record_back_and_its_error_goes_on(kit):
         assert await seen(kit, "web-1") is None
         assert not kit.lives("web-1")
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_cancelled_at_the_gate_nothing_is_left(kit):
@@ -144,7 +144,7 @@ def test_cancelled_at_the_gate_nothing_is_left(kit):
         assert await seen(kit, "web-1") is None
         assert not kit.lives("web-1")
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_starting_what_is_alive_starts_nothing(kit):
@@ -159,7 +159,7 @@ def test_starting_what_is_alive_starts_nothing(kit):
         again = await kit.another().start(wanted, kit.revision, token=1, gate=gate)
         assert again.address == first.address
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_start_that_fails_leaves_no_record(kit):
@@ -171,7 +171,7 @@ def test_a_start_that_fails_leaves_no_record(kit):
             await kit.target.start(wanted, kit.revision, token=1, gate=open_gate)
         assert await seen(kit, "web-1") is None
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_healthy_instance_passes_its_check(kit):
@@ -183,7 +183,37 @@ def test_a_healthy_instance_passes_its_check(kit):
         assert await kit.target.check(started) >= 0
         assert await kit.target.check(started, limit=0) >= 0
 
-    asyncio.run(story())
+    kit.run(story())
+
+
+def test_one_that_is_booted_is_healthy_once_and_joined_when_it_lives(kit):
+    async def story():
+        await kit.target.fetch(kit.revision)
+        wanted = instance_of(kit, "web-1")
+        for _ in range(2):
+            booted = await kit.target.boot(
+                wanted, kit.revision, limit=30, token=1, gate=open_gate, output=Said()
+            )
+            assert await kit.target.check(booted, limit=0) >= 0
+        assert kit.lives("web-1")
+        assert await kit.target.stop(booted, token=1) is False
+        assert not kit.lives("web-1")
+
+    kit.run(story())
+
+
+def test_one_that_cannot_be_launched_is_not_booted(kit):
+    async def story():
+        await kit.target.fetch(kit.revision)
+        wanted = instance_of(kit, "web-1")
+        kit.cannot_launch(wanted)
+        with pytest.raises(StartFailed):
+            await kit.target.boot(
+                wanted, kit.revision, limit=30, token=1, gate=open_gate, output=Said()
+            )
+        assert await seen(kit, "web-1") is None
+
+    kit.run(story())
 
 
 def test_a_sick_instance_does_not(kit):
@@ -195,7 +225,7 @@ def test_a_sick_instance_does_not(kit):
         with pytest.raises(Unhealthy):
             await kit.target.check(started, limit=0.5)
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_dead_instance_does_not_and_stays_listed_until_it_is_stopped(kit):
@@ -214,7 +244,7 @@ def test_a_dead_instance_does_not_and_stays_listed_until_it_is_stopped(kit):
         assert await kit.target.stop(started, token=1) is False
         assert await seen(kit, "web-1") is None
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_dead_instance_can_be_started_again(kit):
@@ -228,7 +258,7 @@ def test_a_dead_instance_can_be_started_again(kit):
         await kit.target.check(again)
         assert kit.lives("web-1")
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_stop_ends_it_forgets_it_and_may_be_repeated(kit):
@@ -243,7 +273,7 @@ def test_stop_ends_it_forgets_it_and_may_be_repeated(kit):
         assert await seen(kit, "web-1") is None
         assert await kit.target.stop(started, token=1) is False
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_lower_token_changes_nothing(kit):
@@ -264,7 +294,7 @@ def test_a_lower_token_changes_nothing(kit):
         assert await seen(kit, "web-3") is None
         assert kit.runs("job-1") == 0
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_console_needs_no_token(kit):
@@ -274,7 +304,7 @@ def test_a_console_needs_no_token(kit):
         job = kit.job("job-1", lines=("hello",), status=0, until=None)
         assert await kit.target.run_once(job, token=None, gate=open_gate, output=Said()) == 0
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_job_prints_its_lines_and_returns_its_exit_status(kit):
@@ -285,7 +315,7 @@ def test_a_job_prints_its_lines_and_returns_its_exit_status(kit):
         assert await kit.target.run_once(job, token=1, gate=open_gate, output=said) == 3
         assert said.lines == ["one", "two"]
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_job_that_has_ended_is_not_run_again(kit):
@@ -296,7 +326,7 @@ def test_a_job_that_has_ended_is_not_run_again(kit):
             assert await target.run_once(job, token=1, gate=open_gate, output=Said()) == 3
         assert kit.runs("job-1") == 1
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_job_that_is_running_is_joined(kit, tmp_path):
@@ -320,7 +350,7 @@ def test_a_job_that_is_running_is_joined(kit, tmp_path):
         assert await asyncio.gather(first, second) == [4, 4]
         assert kit.runs("job-1") == 1
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_job_that_was_stopped_is_forgotten_and_runs_again(kit):
@@ -334,7 +364,7 @@ def test_a_job_that_was_stopped_is_forgotten_and_runs_again(kit):
         assert await kit.target.run_once(job, token=1, gate=open_gate, output=Said()) == 3
         assert kit.runs("job-1") == 2
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_job_outlives_its_caller_and_is_joined_later(kit, tmp_path):
@@ -354,7 +384,7 @@ def test_a_job_outlives_its_caller_and_is_joined_later(kit, tmp_path):
         assert await kit.another().run_once(job, token=1, gate=open_gate, output=Said()) == 5
         assert kit.runs("job-1") == 1
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_two_callers_at_the_gate_run_a_job_once(kit):
@@ -373,7 +403,7 @@ def test_two_callers_at_the_gate_run_a_job_once(kit):
         assert results == [6, 6]
         assert kit.runs("job-1") == 1
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_gate_that_refuses_runs_no_job(kit):
@@ -389,7 +419,7 @@ def test_a_gate_that_refuses_runs_no_job(kit):
         assert await seen(kit, "job-1") is None
         assert kit.runs("job-1") == 0
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_the_state_document_is_swapped_only_at_the_version_that_was_read(kit):
@@ -403,7 +433,7 @@ def test_the_state_document_is_swapped_only_at_the_version_that_was_read(kit):
         assert await mine.read() == (2, {"n": 2})
         assert await mine.now() > 0
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_of_many_writers_at_one_version_one_wins(kit):
@@ -415,7 +445,7 @@ def test_of_many_writers_at_one_version_one_wins(kit):
         assert won.count(True) == 1
         assert await kit.target.state.read() == (1, {"n": won.index(True)})
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_a_revision_that_cannot_be_had_is_an_error(kit):
@@ -426,7 +456,7 @@ def test_a_revision_that_cannot_be_had_is_an_error(kit):
         with pytest.raises(TargetError):
             await kit.target.fetch(gone)
 
-    asyncio.run(story())
+    kit.run(story())
 
 
 def test_an_instance_that_nobody_knows_is_not_healthy_and_need_not_be_stopped(kit):
@@ -435,4 +465,4 @@ def test_an_instance_that_nobody_knows_is_not_healthy_and_need_not_be_stopped(ki
             await kit.target.check(instance_of(kit, "nobody"), limit=0)
         assert await kit.target.stop(instance_of(kit, "nobody"), token=1) is False
 
-    asyncio.run(story())
+    kit.run(story())

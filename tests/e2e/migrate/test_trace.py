@@ -55,11 +55,24 @@ def test_text(here: Path) -> None:
     out, err = running.communicate(timeout=120)
 
     assert running.returncode == 4, err
+    assert "traced-lock" not in out  # a rule warns of it
     assert "measured on PostgreSQL 18" in out
     assert "ACCESS EXCLUSIVE on orders" in out
     assert "orders written anew" in out
     assert "  measured: ACCESS EXCLUSIVE on orders" in out  # in the finding
     assert list((here / "tmp").iterdir()) == []
+
+
+def test_what_only_the_trace_can_see(here: Path) -> None:
+    (here / "2_widen.sql").write_text(
+        "-- contract\nDO $$ BEGIN EXECUTE 'ALTER TABLE orders ALTER n TYPE bigint'; END $$;\n"
+    )
+    running = start(here, "--trace", "2_widen.sql")
+    out, err = running.communicate(timeout=120)
+
+    assert running.returncode == 4, err
+    assert "traced-lock" in out
+    assert "readers and writers wait while orders is worked through" in out
 
 
 def test_json_and_a_half_that_fails(here: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.online import kills
+from tests.mariadb import mariadb
 from tests.servers import server
 
 KILLS = int(os.environ.get("PILOTAGE_KILLS", "4"))
@@ -26,6 +27,20 @@ def test_killed_on_postgresql() -> None:
         kills.prepare(execute, "postgresql", ROWS)
         chance = random.Random()
         toll = kills.run_killed(postgres.url(name), kills=KILLS, batch_rows=50, chance=chance)
+        assert toll.killed > 0
+        assert kills.differences(execute, ROWS) == []
+
+
+def test_killed_on_mariadb() -> None:
+    server = mariadb()
+    with server.database() as name:
+
+        def execute(*statements: str) -> list[tuple[Any, ...]]:
+            return server.execute(*statements, database=name)
+
+        kills.prepare(execute, "mysql", ROWS)
+        chance = random.Random()
+        toll = kills.run_killed(server.url(name), kills=KILLS, batch_rows=50, chance=chance)
         assert toll.killed > 0
         assert kills.differences(execute, ROWS) == []
 

@@ -24,7 +24,7 @@ from tests.integration.postgresql.test_replicas import standby
 from tests.servers import VERSIONS, Postgres, free_port, start_postgres
 
 from pilotage.errors import BackfillBlocked, DatabaseError
-from pilotage.events import BackfillResumed, Note, ignore
+from pilotage.events import BackfillProgress, BackfillResumed, Note, ignore
 from pilotage.migrate.runner import SqlSchema
 from pilotage.secret import Secret
 
@@ -70,6 +70,37 @@ def test_it_pauses_while_a_query_of_the_users_own_is_true() -> None:
         asyncio.run(story())
         assert done(db) == [(1, 2000)]
         assert db.execute("SELECT * FROM pilotage_throttles") == []
+
+
+def test_what_is_told_of_the_time_left_is_what_it_takes_and_no_pause_is_in_it() -> None:
+    with database(rows=900) as db:
+
+        async def story() -> None:
+            async with schema_of(db) as schema:
+                async with schema.throttles() as (throttles, session):
+                    await throttles.throttle(session, "1", duty=None, rate=150.0)
+                async with running(schema) as (watched, task):
+                    await watched.until(lambda: watched.rows >= 300)
+                    async with schema.throttles() as (throttles, session):
+                        await throttles.pause(session, "1", by="ada", reason="")
+                    await watched.held()
+                    await asyncio.sleep(6)
+                    async with schema.throttles() as (throttles, session):
+                        await throttles.resume(session, "1")
+                    await task
+                first, *told = [
+                    event for event in watched.of(BackfillProgress) if event.number == 1
+                ]
+                last = told.pop()
+                assert (first.eta, last.fraction, last.eta) == (None, 0.99, 0.0)
+                # No faster than it may be; and half of them not much longer, however busy the machine is.
+                ratios = sorted(event.eta / ((900 - event.rows) / 150) for event in told)
+                assert ratios[0] > 0.9
+                assert ratios[len(ratios) // 2] < 2
+                assert told[-1].eta < 4
+
+        asyncio.run(story())
+        assert done(db) == [(1, 900)]
 
 
 async def _later(schema: SqlSchema) -> AsyncIterator[str]:

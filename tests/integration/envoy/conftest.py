@@ -12,7 +12,7 @@ from tests.integration.envoy.edge import HOST, Edge
 from tests.servers import missing
 
 from pilotage.errors import ProxyError
-from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
+from pilotage.proxy.envoy import EnvoySettings, local_edge
 from pilotage.proxy.envoy.process import binary
 
 
@@ -41,7 +41,7 @@ def make_edge(tmp_path: Path) -> Iterator[Callable[..., Edge]]:
         events: list[object] = []
         settings = {"port": free_port(), "address": "127.0.0.1", "concurrency": 2, **settings}
         folder = state_dir or tmp_path / ".pilotage"
-        proxy = EnvoyProxy(EnvoySettings(folder, HOST, **settings), events.append)  # type: ignore[arg-type]
+        proxy = local_edge(EnvoySettings(folder, HOST, **settings), events.append)  # type: ignore[arg-type]
         made.append(Edge(proxy, events))  # type: ignore[arg-type]
         return made[-1]
 

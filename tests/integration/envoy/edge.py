@@ -40,7 +40,8 @@ class App:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        host, port = self.server.sockets[0].getsockname()
+        return f"{host}:{port}"
 
     @property
     def endpoint(self) -> Endpoint:
@@ -115,14 +116,14 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def app(name: str, of: str = "") -> AsyncIterator[App]:
+async def app(name: str, of: str = "", *, address: str = "127.0.0.1") -> AsyncIterator[App]:
     """An app that runs, and is killed at the end."""
     made: list[App] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await made[0].serve(reader, writer)
 
-    made.append(App(name, await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048), of))
+    made.append(App(name, await asyncio.start_server(serve, address, 0, backlog=2048), of))
     try:
         yield made[0]
     finally:

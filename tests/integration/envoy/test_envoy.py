@@ -20,7 +20,7 @@ from tests.integration.local.world import alive, command, full_disk, until
 
 from pilotage.errors import LeaseLost, ProxyError
 from pilotage.model import Endpoint, Route
-from pilotage.proxy.envoy import EnvoyProxy, TlsFiles
+from pilotage.proxy.envoy import TlsFiles, local_edge
 
 pytestmark = pytest.mark.integration
 
@@ -356,8 +356,8 @@ def test_it_outlives_the_command_that_started_it(edge):
     script = """\
 import asyncio, sys
 from pathlib import Path
-from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings
-proxy = EnvoyProxy(
+from pilotage.proxy.envoy import EnvoySettings, local_edge
+proxy = local_edge(
     EnvoySettings(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), address="127.0.0.1"), print
 )
 asyncio.run(proxy.ensure(token=1))
@@ -522,7 +522,7 @@ def test_remove_leaves_nothing_and_may_be_repeated(edge):
 
 def test_an_envoy_that_cannot_start_is_told_with_its_words_and_is_gone(edge):
     async def story():
-        broken = EnvoyProxy(replace(edge.settings, address="203.0.113.7"), edge.events.append)
+        broken = local_edge(replace(edge.settings, address="203.0.113.7"), edge.events.append)
         with pytest.raises(ProxyError) as caught:
             await broken.ensure(token=1)
         assert "203.0.113.7" in str(caught.value)

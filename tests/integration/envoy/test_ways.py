@@ -29,11 +29,13 @@ PAUSE = Front("pause", limit=60)
 async def cut_short(edge: Edge, route: Route, files: int) -> bool:
     """What a deployer leaves that is killed after so many files of a change; False when it was all."""
     async with connect(edge.settings.directory) as admin:
-        way = steps(edge.settings, await admin.state(), route)
+        state, standing = await admin.state(), await admin.standing()
+        way = steps(edge.settings, state, route)
         every = (*way.before, *way.after)
-        change = Change(edge.settings, admin, await admin.state())
+        read = await EnvoyFiles.read(edge.proxy.place)
+        change = Change(edge.settings, admin, read, state, standing)
         for write in every[:files]:
-            await change.put(write)
+            await change.put((write,))
     return files < len(every)
 
 
@@ -214,7 +216,7 @@ def test_an_edge_of_the_older_version_is_taken_over_under_load(edge):
             assert set(answers) == {"one", "two"}
             assert edge.pid() == pid
             assert await edge.observed() == route
-            files = EnvoyFiles(edge.settings.directory)
+            files = await EnvoyFiles.read(edge.proxy.place)
             assert [it["name"] for it in files.resources("cds")] == ["release-two"]
             assert not (edge.settings.directory / "eds" / "eds.json").exists()
 

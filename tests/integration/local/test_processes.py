@@ -134,7 +134,7 @@ def test_sigterm_reaches_the_program_which_may_take_its_time(project, tmp_path):
         await until((tmp_path / "up").exists)
         assert await target.stop(instance, token=1) is False
         assert (tmp_path / "clean").exists()
-        assert target.last_lines("job-1")[-1] == "bye"
+        assert (await target.last_lines("job-1"))[-1] == "bye"
 
     asyncio.run(story())
 
@@ -412,8 +412,10 @@ def test_it_runs_in_the_checkout_of_its_own_revision(project):
     async def story():
         target = project.worker("pwd -P; cat README; exec sleep 600")
         await project.start(target, "job-1")
-        await until(lambda: len(target.last_lines("job-1")) == 2)
-        folder, text = target.last_lines("job-1")
+        async with asyncio.timeout(20):
+            while len(lines := await target.last_lines("job-1")) < 2:
+                await asyncio.sleep(0.005)
+        folder, text = lines
         assert Path(folder) == (project.state_dir / "releases" / project.revision[:12]).resolve()
         assert text == "a project"
 

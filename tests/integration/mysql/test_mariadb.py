@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,15 @@ from pilotage.errors import (
     LockUnavailable,
 )
 from pilotage.events import Event, HalfRetried, HalfStatement, Note, ignore
+from pilotage.hazards.catalogue import Catalogue
+from pilotage.hazards.check import check
 from pilotage.hazards.examples import SCHEMA
 from pilotage.hazards.rewrites import rewriter
+from pilotage.migrate.dialects.base import StatementError, Trouble
+from pilotage.migrate.dialects.mysql.address import parse
+from pilotage.migrate.dialects.mysql.session import MysqlSession
 from pilotage.migrate.loader import parse_migration
+from pilotage.migrate.migration import Migration
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
 from pilotage.migrate.sql import changes
 from pilotage.model import Half, expand
@@ -97,6 +103,56 @@ def test_a_half_that_was_killed_goes_on_where_it_was(
     assert numbers == list(range(after + 2, 6))
     assert server.execute("SELECT id FROM a ORDER BY id", database=database) == [(1,), (2,)]
     assert columns(server, database, "a") == {"id", "b"}
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_a_down_section_that_was_killed_goes_on_where_it_was(
+    server: MariaDB, database: str, after: int
+) -> None:
+    text = """
+        import os, signal
+        from pilotage.errors import Refused
+        await schema.prepare()
+        file = migration("1",
+            expand="CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE log (id int)",
+            down='''
+            INSERT INTO log VALUES (1);
+            ALTER TABLE a DROP COLUMN b;
+            INSERT INTO log VALUES (2);
+            DROP TABLE a''')
+    """
+    kill = """
+        await schema.apply(file, Half.EXPAND, release="r", token=1, emit=lambda event: None)
+        seen = [0]
+        def emit(event):
+            told(event)
+            if event.to_json()["event"] == "HalfStatement":
+                seen[0] += 1
+                if seen[0] > AFTER:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        await schema.revert(file, token=1, emit=emit)
+    """
+    go_on = """
+        assert (await schema.view()).applied.expanded == frozenset()
+        try:
+            await schema.apply(file, Half.EXPAND, release="r", token=1, emit=told)
+        except Refused as error:
+            assert "being taken back" in str(error)
+        else:
+            raise AssertionError("it was applied again")
+        await schema.revert(file, token=1, emit=told)
+        assert (await schema.view()).rows == ()
+    """
+    url = server.url(database)
+    with closed(start(url, text + kill.replace("AFTER", str(after)))) as process:
+        list(told(process))
+        assert process.wait(60) == -9
+    with closed(start(url, text + go_on)) as process:
+        said = finish(process)
+    numbers = [event["number"] for event in said if event["event"] == "HalfStatement"]
+    assert numbers == list(range(after + 2, 5))
+    assert server.execute("SELECT id FROM log ORDER BY id", database=database) == [(1,), (2,)]
+    assert server.execute("SHOW TABLES LIKE 'a'", database=database) == []
 
 
 @pytest.mark.parametrize("happened", [True, False])
@@ -215,6 +271,38 @@ def test_a_short_wait_for_a_metadata_lock_is_less_than_a_second(
     assert columns(server, database, "busy") == {"id", "a"}
 
 
+def test_a_short_wait_is_ended_by_a_session_that_is_ready_before_it_begins(
+    server: MariaDB, database: str
+) -> None:
+    """To log in takes time in which the site waits; a session that the server has given up is replaced."""
+    server.execute("CREATE TABLE busy (id int PRIMARY KEY)", database=database)
+
+    async def connections(session: MysqlSession) -> int:
+        return int((await session.query("SHOW GLOBAL STATUS LIKE 'Connections'"))[0][1])
+
+    async def story() -> list[int]:
+        session = await MysqlSession.open(parse(Secret(server.url(database))))
+        new = []
+        try:
+            await session.limit(lock=0.2, total=30.0, local=False)
+            for killed in (False, True):
+                if killed:
+                    await session.execute(f"KILL {session.pid + 1}")
+                before = await connections(session)
+                with pytest.raises(StatementError, match="not granted in time") as caught:
+                    await session.execute("ALTER TABLE busy ADD COLUMN a int")
+                assert caught.value.trouble is Trouble.LOCK
+                new.append(await connections(session) - before)
+        finally:
+            await session.close()
+        return new
+
+    with closing(server.connect(database, autocommit=False)) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT * FROM busy FOR UPDATE")
+        assert asyncio.run(story()) == [0, 1]
+
+
 def test_a_silent_copy_is_refused_and_one_that_is_asked_for_runs(
     server: MariaDB, database: str
 ) -> None:
@@ -237,6 +325,129 @@ def test_a_silent_copy_is_refused_and_one_that_is_asked_for_runs(
             await run(target, online)
             server.execute("DELETE FROM t", database=database)
             await run(target, migration("3", expand="ALTER TABLE t MODIFY a int"))  # it is empty
+
+    asyncio.run(story())
+
+
+COPIES = (
+    "ALTER TABLE t MODIFY a bigint",
+    "ALTER TABLE t MODIFY a bigint, ALGORITHM=DEFAULT",
+    "ALTER TABLE t MODIFY a bigint, LOCK=DEFAULT",
+    "ALTER TABLE t CHANGE a c bigint NOT NULL",
+    "ALTER TABLE t ADD CHECK (a > 0)",
+    "ALTER TABLE t ADD COLUMN g int AS (a + 1) STORED",
+    "ALTER TABLE t ADD COLUMN u char(36) DEFAULT (uuid())",
+    "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p (id)",
+    "ALTER TABLE t ADD FULLTEXT INDEX f (b), ALGORITHM=INPLACE",
+    "CREATE FULLTEXT INDEX f ON t (b) ALGORITHM=INPLACE",
+    "ALTER TABLE t CONVERT TO CHARACTER SET latin1",
+    "ALTER TABLE t DROP PRIMARY KEY",
+    "DROP INDEX `PRIMARY` ON t",
+    "ALTER TABLE t ENGINE=Aria",
+    "ALTER TABLE t ORDER BY a",
+    "ALTER TABLE t DISABLE KEYS, MODIFY a bigint",
+    "ALTER TABLE t ADD SYSTEM VERSIONING",
+    "ALTER TABLE t PARTITION BY HASH (id) PARTITIONS 2",
+    "ALTER TABLE t ADD COLUMN z int PARTITION BY HASH (id) PARTITIONS 2",
+    "ALTER TABLE p REMOVE PARTITIONING",
+    "ALTER IGNORE TABLE t ADD UNIQUE (a)",
+    "ALTER TABLE IF EXISTS t MODIFY a bigint",
+)
+"""What MariaDB 10.11 does by a copy, or under a lock against writers, unless it is told not to."""
+
+ONLINE = (
+    "ALTER TABLE t ADD COLUMN x int",
+    "ALTER TABLE t ADD COLUMN x int FIRST, ALGORITHM=NOCOPY",
+    "ALTER TABLE t ADD COLUMN x int, ALGORITHM=DEFAULT, LOCK=DEFAULT",
+    "ALTER TABLE t ADD COLUMN x int, ALGORITHM=INSTANT",
+    "ALTER TABLE t DROP COLUMN b",
+    "ALTER TABLE t MODIFY b varchar(40)",
+    "ALTER TABLE t RENAME COLUMN a TO z",
+    "ALTER TABLE t RENAME TO t2",
+    "ALTER TABLE t FORCE",
+    "ALTER TABLE t ENGINE=InnoDB",
+    "ALTER TABLE t COMMENT='x'",
+    "ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (b)",
+    "ALTER TABLE t ALTER INDEX ia IGNORED",
+    "ALTER TABLE t DISABLE KEYS",
+    "CREATE INDEX i ON t (b)",
+    "CREATE UNIQUE INDEX i ON t (a) ALGORITHM=INPLACE",
+    "DROP INDEX ia ON t",
+    "ALTER TABLE p ADD COLUMN x int",
+)
+
+FULL = (
+    "CREATE TABLE t (id int PRIMARY KEY, a int, b varchar(20) NOT NULL, KEY ia (a))",
+    "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 3",
+    "INSERT INTO t SELECT seq, seq, seq FROM seq_1_to_500",
+    "INSERT INTO p SELECT seq FROM seq_1_to_500",
+)
+
+
+def written(server: MariaDB) -> int:
+    """Rows that the server wrote one by one, as it does in a copy."""
+    return int(server.execute("SHOW GLOBAL STATUS LIKE 'Handler_write'")[0][1])
+
+
+def halves(statements: Sequence[str], directive: str = "") -> list[Migration]:
+    return [
+        parse_migration(
+            f"{directive}-- expand\n{text};\n", path=Path(f"{number}_alter.sql"), dialect="mysql"
+        )
+        for number, text in enumerate(statements, 1)
+    ]
+
+
+@pytest.mark.parametrize("directive", ["", "-- pilotage: online\n"])
+def test_nothing_is_copied_silently(server: MariaDB, database: str, directive: str) -> None:
+    server.execute(*FULL, database=database)
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            before = written(server)
+            for file in halves(COPIES, directive):
+                with pytest.raises(HalfFailed, match="LOCK=NONE is not supported"):
+                    await run(target, file)
+            assert written(server) - before < 500
+            assert (await target.view()).rows == ()
+
+    asyncio.run(story())
+
+
+def test_what_needs_no_copy_runs_as_it_is_written(server: MariaDB, database: str) -> None:
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            for file in halves(ONLINE):
+                server.execute("DROP TABLE IF EXISTS t, t2, p", *FULL, database=database)
+                before = written(server)
+                await run(target, file)
+                assert written(server) - before < 500, file
+
+    asyncio.run(story())
+
+
+def test_a_copy_that_runs_is_one_that_is_found(server: MariaDB, database: str) -> None:
+    statements = (
+        "ALTER TABLE t MODIFY a bigint, ALGORITHM=COPY",
+        "ALTER TABLE t LOCK=SHARED PARTITION BY HASH (id) PARTITIONS 2",
+        "ALTER TABLE p COALESCE PARTITION 1",  # these know no clause
+        "ALTER TABLE p ADD PARTITION PARTITIONS 1",
+        "ALTER TABLE p REBUILD PARTITION ALL",
+        "ALTER TABLE p REORGANIZE PARTITION",
+    )
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            for file in halves(statements):
+                found = {f.rule for f in check(file, dialect="mysql", known=Catalogue())}
+                assert found & {"copy-table", "alter-locks"}, file
+                server.execute("DROP TABLE IF EXISTS t, p", *FULL, database=database)
+                before = written(server)
+                await run(target, file)
+                assert written(server) - before >= 100, file
 
     asyncio.run(story())
 

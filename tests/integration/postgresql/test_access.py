@@ -120,7 +120,7 @@ def test_urls_of_other_tools_are_read(one_db: Db, scheme: str) -> None:
     url = one_db.url.replace("postgresql", scheme, 1)
 
     async def story() -> SchemaView:
-        options = "?pool=5&application_name=theirs&options=-csearch_path%3Dapp"
+        options = "?pool=5&application_name=theirs&options=-c%20search_path%3Dapp"
         async with one_db.schema(url=Secret(url + options)) as schema:
             await schema.prepare()
             return await schema.view()

@@ -54,6 +54,17 @@ async def run(schema: SqlSchema, files: list[Migration], events: list[Event]) ->
     assert done == len(files)
 
 
+def watch(db: Db) -> None:
+    """Note the levels from here on. Returns when the session that arranged it is gone, which is later
+    than it was closed here; as long as it is listed, a runner is not alone."""
+    db.execute(*WATCH)
+    others = f"datname = '{db.name}' AND application_name <> 'pilotage'"
+    deadline = time.monotonic() + 60
+    while db.server.execute(f"SELECT 1 FROM pg_stat_activity WHERE {others}"):
+        assert time.monotonic() < deadline, "a session did not end"
+        time.sleep(0.01)
+
+
 def levels(db: Db) -> list[tuple[str, str]]:
     return [(str(what), str(level)) for what, level in db.execute("TABLE pilotage_test_levels")]
 
@@ -62,7 +73,7 @@ def test_in_an_empty_database_only_the_last_commit_waits(one_db: Db) -> None:
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             await run(schema, FILES, [])
 
     asyncio.run(story())
@@ -76,7 +87,7 @@ def test_the_last_commit_is_as_the_server_is_configured(one_db: Db) -> None:
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             await run(schema, FILES, [])
 
     asyncio.run(story())
@@ -90,7 +101,7 @@ def test_when_one_fails_those_before_it_are_settled_first(one_db: Db) -> None:
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             with pytest.raises(HalfFailed):
                 await run(schema, files, events)
 
@@ -103,7 +114,7 @@ def test_every_commit_waits_while_somebody_else_is_connected(one_db: Db) -> None
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             with one_db.connection():
                 await run(schema, FILES, [])
 
@@ -115,7 +126,7 @@ def test_every_commit_waits_once_an_instance_has_registered(one_db: Db) -> None:
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             await schema.register(
                 Registration("web-1", "shop", "h1", "r1", ships=Ships(), kind=Kind.TRAFFIC)
             )
@@ -131,7 +142,7 @@ def test_every_commit_waits_where_something_was_before(one_db: Db) -> None:
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             await run(schema, FILES, [])
 
     asyncio.run(story())
@@ -142,7 +153,7 @@ def test_a_half_alone_waits(one_db: Db) -> None:
     async def story() -> None:
         async with one_db.schema() as schema:
             await schema.prepare()
-            one_db.execute(*WATCH)
+            watch(one_db)
             await schema.apply(
                 FILES[0], Half.EXPAND, release="r1", token=1, emit=ignore, fresh=True
             )

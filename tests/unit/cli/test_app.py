@@ -102,7 +102,7 @@ def test_lazy_group_completes_names():
 
     assert isinstance(root, LazyGroup)
     found = root.shell_complete(click.Context(root), "de")
-    assert [item.value for item in found] == ["deploy", "demo"]
+    assert [item.value for item in found] == ["deploy", "details", "demo"]
 
 
 def test_no_secret_in_what_is_told_of_a_crash(tmp_path, monkeypatch, capsys):
@@ -115,7 +115,7 @@ def test_no_secret_in_what_is_told_of_a_crash(tmp_path, monkeypatch, capsys):
     def leak(self: object) -> str:
         raise RuntimeError("the key is s3cret-value-1234")
 
-    monkeypatch.setattr("pilotage.config.config.Config.to_yaml", leak)
+    monkeypatch.setattr("pilotage.config.describe.to_yaml", leak)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert main(["config"]) == 1
     err = capsys.readouterr().err

@@ -11,6 +11,7 @@ from tests.unit.cli.test_pages import second_plan
 
 from pilotage import events
 from pilotage.cli.options import Settings
+from pilotage.cli.render import words
 from pilotage.cli.render.lines import JsonLines, PlainLines
 from pilotage.cli.render.live import Live
 from pilotage.secret import Secret
@@ -60,8 +61,16 @@ def test_plain_lines(capsys):
 
 def test_verbose_shows_commands_without_secrets(capsys):
     out, _ = shown(capsys, verbose=True)
-    assert "$ run 'pass [secret]'   (here, 0.1 s, exit 0)" in out
+    assert "$ run 'pass [secret]'   (here, 0.1 s)" in out
     assert "sw0rd" not in out
+
+
+def test_a_command_is_told_as_a_person_would_type_it():
+    argv = ("docker", "inspect", "--format", "[{{json .ID}}]", "ab" * 32, "it's", "one\ntwo")
+    event = events.CommandRan(host="here", argv=argv, seconds=0.25, status=1)
+    assert words.of(event, verbose=True) == (
+        "$ docker inspect abababababab 'it'\"'\"'s' …   (here, 0.2 s, exit 1)"
+    )
 
 
 def test_quiet_shows_warnings_alone(capsys):

@@ -13,6 +13,8 @@ from pilotage.cli.app import COMMANDS
 
 HEAVY = {
     "asyncio",
+    "asyncssh",
+    "cryptography",
     "httpx",
     "importlib.metadata",
     "postgast",

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pilotage.config import dotenv, load_config
+from pilotage.config.describe import describe, to_yaml
 from pilotage.config.erb import Context, render
 from pilotage.errors import ConfigError
 
@@ -145,7 +146,7 @@ def _load(text: str) -> None:
         path.write_text(text, encoding="utf-8")
         where = "deploy.yml"
         try:
-            assert load_config(path, environ={}).to_yaml()
+            assert to_yaml(describe(load_config(path, environ={})))
         except ConfigError as error:
             where = error.where
         assert where.startswith("deploy.yml")

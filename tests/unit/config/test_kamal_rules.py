@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pilotage.config import load_config
+from pilotage.config.describe import describe, to_yaml
 from pilotage.errors import ConfigError
 
 BASE = {
@@ -304,6 +305,13 @@ REJECTED = [
         "servers.job",
         "`job` has no hosts|allow_empty_roles",
         servers="servers:\n  web: [a]\n  job: [] #!",
+    ),
+    _c(
+        "one port for two roles",
+        "servers.job.options.publish",
+        "the roles `web` and `job` both publish port 127.0.0.1:8080 of a|another port",
+        servers="servers:\n  web:\n    hosts: [a]\n    options: {publish: [8080:80, 9:9]}\n"
+        "  job:\n    hosts: [b, a]\n    options:\n      publish: 127.0.0.1:8080:81 #!",
     ),
     _c(
         "empty primary although roles may be",
@@ -815,5 +823,5 @@ def test_rejected(case: Case, tmp_path: Path) -> None:
 def test_accepted(case: Case, tmp_path: Path) -> None:
     config = load_config(_write(tmp_path, case), environ={})
     assert config.service == "app"
-    assert config.resolved()["service"] == "app"
-    assert config.to_yaml()
+    assert describe(config)["service"] == "app"
+    assert to_yaml(describe(config))

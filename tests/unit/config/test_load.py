@@ -10,6 +10,7 @@ from textwrap import dedent
 import pytest
 
 from pilotage.config import Config, find_config, load_config
+from pilotage.config.describe import describe, to_yaml
 from pilotage.errors import ConfigError, SecretMissing, UsageError
 from pilotage.secret import MASK, Secret
 
@@ -215,7 +216,7 @@ def test_a_missing_secret_is_told_when_it_is_needed(tmp_path: Path) -> None:
         _ = config.databases["primary"].url
     assert caught.value.key == "databases.primary.url"
     assert caught.value.where == "config/deploy.yml:10"
-    assert config.resolved()["roles"]["web"]["env"]["DATABASE_URL"] == MASK
+    assert describe(config)["roles"]["web"]["env"]["DATABASE_URL"] == MASK
 
 
 # ---------------------------------------------------------------------- the digest
@@ -327,7 +328,7 @@ def test_defaults_of_containers(tmp_path: Path) -> None:
     assert config.target == "docker"
     assert [role.name for role in config.roles] == ["web", "job", "cron"]
     assert [role.traffic for role in config.roles] == [True, False, False]
-    assert config.role("job").health.delay == 7.0
+    assert config.role("job").health.delay == 1.0
     assert config.role("job").logging.driver == "local"
     assert config.role("cron").cmd == 'bash -c "cat config/crontab | crontab - && cron -f"'
     assert config.role("web").options["ulimit"] == ("nofile=65536:65536", "nproc=4096")
@@ -389,6 +390,22 @@ def test_boot_gives_the_rollout_what_it_does_not_say(tmp_path: Path) -> None:
     assert rollout.max_error_rate == 0.01
 
 
+@pytest.mark.parametrize(
+    ("more", "strategy"),
+    [
+        ("", "fleet"),
+        ("boot: {wait: 10}", "fleet"),
+        ("boot: {limit: 25%}", "rolling"),
+        ("rollout: {limit: 2}", "rolling"),
+        ("boot: {limit: 2}\nrollout: {strategy: fleet}", "fleet"),
+        ("boot: {limit: 2}\nrollout: {canary: 5%}", "fleet"),
+        ("rollout: {strategy: rolling}", "rolling"),
+    ],
+)
+def test_a_limit_lets_hosts_take_turns(tmp_path: Path, more: str, strategy: str) -> None:
+    assert load(tmp_path, f"{LOCAL}{more}\n").rollout.strategy == strategy
+
+
 def test_our_own_keys(tmp_path: Path) -> None:
     config = load(tmp_path, OWN)
     assert config.state == "target"
@@ -406,7 +423,7 @@ def test_our_own_keys(tmp_path: Path) -> None:
     assert m is not None
     assert m.path == tmp_path / "sql"
     assert m.folder == "sql"
-    assert (m.stream, m.database, m.run, m.engine) == ("orders", "primary", "inside", "sql")
+    assert (m.stream, m.database, m.engine) == ("orders", "primary", "sql")
     assert (m.lock_timeout, m.timeout, m.soak, m.contract) == (0.25, 7200.0, 1800.0, "auto")
     assert (m.schema, m.seed) == (tmp_path / "schema.sql", tmp_path / "seed.sql")
     r = config.rollout
@@ -415,7 +432,7 @@ def test_our_own_keys(tmp_path: Path) -> None:
     database = config.databases["primary"]
     assert database.url == Secret("sqlite:///shop.db")
     assert config.databases["reports"].migration_url is None
-    assert "[secret]" in str(config.resolved()["databases"])
+    assert "[secret]" in str(describe(config)["databases"])
 
 
 @pytest.mark.parametrize(
@@ -466,7 +483,6 @@ migrations:
   engine: sql
   stream: orders
   database: primary
-  run: inside
   lock_timeout: 250ms
   timeout: 2h
   contract: auto
@@ -593,9 +609,9 @@ def test_the_version(tmp_path: Path) -> None:
 def test_public_files_load_unchanged(path: Path, run: bool, tmp_path: Path) -> None:
     copy = write(tmp_path, path.read_text(), **{".env": "SERVICE=erb\n"})
     config = load_config(copy, environ={"PATH": "/usr/bin:/bin"}, run_commands=run)
-    data = config.resolved()
+    data = describe(config)
     assert data["service"] == config.service
-    assert "\nservice: " in config.to_yaml()
+    assert "\nservice: " in to_yaml(describe(config))
     assert bool(config.not_run) == (path.stem == "erb-command" and not run)
 
 
@@ -651,7 +667,7 @@ def test_what_the_public_files_say(tmp_path: Path) -> None:
     assert config.builder is not None
     assert config.builder.args["REVISION"] == "4f2a9c1"
     assert config.builder.args["LINES"] == 2
-    assert "ecr-password" not in config.to_yaml()
+    assert "ecr-password" not in to_yaml(describe(config))
 
 
 # ---------------------------------------------------------------------- printing and start-up
@@ -667,10 +683,10 @@ def test_no_secret_is_printed(tmp_path: Path) -> None:
     )
     config = load(tmp_path, text)
     assert config.databases["primary"].url
-    printed = config.to_yaml() + str(config.resolved()) + repr(config)
+    printed = to_yaml(describe(config)) + str(describe(config)) + repr(config)
     for secret in ("hunter22", "sesame42", "pass-in-the-file", "BEGIN OPENSSH"):
         assert secret not in printed
-    assert config.resolved()["roles"]["web"]["env"]["A"] == MASK
+    assert describe(config)["roles"]["web"]["env"]["A"] == MASK
 
 
 def test_the_package_imports_nothing_heavy() -> None:
@@ -744,7 +760,9 @@ def test_every_key_of_a_preset_can_be_said_otherwise(tmp_path: Path) -> None:
         ("sql", "commands: {expand: x}", "migrations.commands", "is for a framework's own command"),
         ("rails", "path: db/migrations", "migrations.path", "is for `engine: sql`"),
         ("rails", "schema: x.sql", "migrations.schema", "is for `engine: sql`"),
-        ("django", "run: direct", "migrations.run", "is for `engine: sql`"),
+        ("entrypoint", "path: db/migrations", "migrations.path", "it runs none"),
+        ("none", "contract: auto", "migrations.contract", "it runs none"),
+        ("entrypoint", "timeout: 2h", "databases", "it runs none"),
         ("command", "timeout: 1h", "migrations.engine", "has no command"),
         ("rails", "status: schema_migration", "migrations.status", "'schema_migrations'"),
         ("rails", "status: {comand: x}", "migrations.status.comand", "did you mean `command`?"),
@@ -776,3 +794,16 @@ def test_frameworks_that_cannot_be(
     assert says in str(caught.value) + caught.value.next
     assert caught.value.key == key
     assert "deploy.yml:" in caught.value.where
+
+
+def test_a_character_may_be_written_as_json_writes_it(tmp_path):
+    config = load(tmp_path, LOCAL.replace("LEVEL: info", r'SHIP: "a \ud83d\udea2"'))
+    assert config.clear_env(config.primary)["SHIP"] == "a 🚢"
+
+
+@pytest.mark.parametrize("half", [r'"\ud83d"', r'"\udea2\ud83d"'])
+def test_half_a_surrogate_pair_is_refused_where_it_is_written(tmp_path, half):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, LOCAL.replace("LEVEL: info", f"SHIP: {half}"))
+    assert "half of a surrogate pair" in caught.value.what
+    assert caught.value.where.endswith(":8")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pilotage.docker.names import network_alias
+from pilotage.host.files import dump_json
 from pilotage.model import Endpoint, Front, Route
 from pilotage.proxy.envoy import EnvoySettings, TlsFiles, clusters, config, routes
-from pilotage.proxy.envoy.files import EnvoyFiles
 from pilotage.proxy.envoy.names import cluster_name
 from pilotage.proxy.envoy.state import State
 from pilotage.proxy.envoy.steps import steps
@@ -125,54 +126,13 @@ def test_a_version_names_its_content():
     assert not config.same_content(None, one)
 
 
-def test_a_file_is_written_when_it_says_something_new_and_can_be_taken_back(tmp_path):
-    files = EnvoyFiles(tmp_path)
-    assert files.version("rds") is None
-    assert files.resources("rds") == []
-    first = files.write("rds", FIRST)
-    assert first.startswith("1-")
-    assert files.write("rds", FIRST) == first
-    second = files.write("rds", SECOND)
-    assert second.startswith("2-")
-    assert files.resources("rds") == SECOND
-    assert files.restore("rds") == first
-    assert files.resources("rds") == FIRST
-
-
-def test_two_writes_of_one_change_are_taken_back_together(tmp_path):
-    files = EnvoyFiles(tmp_path)
-    first = files.write("cds", FIRST)
-    files.write("cds", [*FIRST, *SECOND])
-    files.write("cds", SECOND, keep=False)
-    assert files.restore("cds") == first
-
-
-def test_a_file_that_was_not_there_is_taken_back(tmp_path):
-    files = EnvoyFiles(tmp_path)
-    files.write("eds/one", FIRST)
-    assert files.restore("eds/one") is None
-    assert not files.path("eds/one").exists()
-
-
-def test_a_write_that_changed_nothing_takes_nothing_back(tmp_path):
-    files = EnvoyFiles(tmp_path)
-    files.write("rds", FIRST)
-    second = files.write("rds", SECOND)
-    assert files.write("rds", SECOND) == second
-    assert files.restore("rds") == second
-
-
-def test_the_same_is_written_anew_where_envoy_does_not_have_it(tmp_path):
-    files = EnvoyFiles(tmp_path)
-    first = files.write("rds", FIRST)
-    assert files.write("rds", FIRST, anew=True) != first
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version_info": 1}'])
-def test_a_file_that_somebody_broke_is_replaced(tmp_path, text):
-    files = EnvoyFiles(tmp_path)
-    files.write("rds", FIRST)
-    files.path("rds").write_text(text)
-    assert files.version("rds") is None
-    files.write("rds", FIRST)
-    assert files.resources("rds") == FIRST
+def test_an_endpoint_says_by_which_name_its_address_is_found_and_says_it_first():
+    """What runs beside Envoy reads the file line by line."""
+    away = Endpoint("shop-web-host-2-c0ffee-0", "2", "172.18.0.4:80")
+    lines = dump_json(clusters.endpoints(Route((away, ONE)), cluster_name("2"))).decode()
+    where = [
+        line.strip() for line in lines.splitlines() if '"alias"' in line or '"address": "' in line
+    ]
+    assert where == [f'"alias": "{network_alias(away.instance)}"', '"address": "172.18.0.4",']
+    here = clusters.endpoints(Route((ONE,)), cluster_name(ONE.release))
+    assert "alias" not in str(here), "a process of this machine stays where it is"

@@ -8,7 +8,7 @@ from pathlib import Path
 from pilotage.model import Endpoint, Front, Route
 from pilotage.proxy.envoy import EnvoySettings, routes
 from pilotage.proxy.envoy.state import State
-from pilotage.proxy.envoy.steps import Steps, Write, steps
+from pilotage.proxy.envoy.steps import Steps, Write, batches, steps
 
 SETTINGS = EnvoySettings(Path("/srv/shop/.pilotage"), "here", 8080)
 ONE = Endpoint("web-1", "one", "127.0.0.1:20001")
@@ -157,3 +157,36 @@ def test_every_point_of_every_way_is_one_of_its_ends():
                     endpoints(end, release),
                 )
         assert now.route() == end
+
+
+def batched(writes):
+    return [[write.kind for write in batch] for batch in batches(writes)]
+
+
+def test_what_nobody_waits_for_goes_together_and_the_route_waits_for_all():
+    assert batched(
+        [Write("eds/a", ()), Write("eds/b", ()), Write("cds", ()), Write("rds", ())]
+    ) == [
+        ["eds/a", "eds/b", "cds"],
+        ["rds"],
+    ]
+
+
+def test_a_gate_is_there_before_and_gone_after_what_leads_to_it():
+    assert batched([Write("lds", ()), Write("eds/a", ()), Write("cds", ()), Write("rds", ())]) == [
+        ["lds", "eds/a", "cds"],
+        ["rds"],
+    ]
+    assert batched([Write("eds/a", ()), Write("cds", ()), Write("lds", ())]) == [
+        ["eds/a", "cds"],
+        ["lds"],
+    ]
+
+
+def test_a_file_that_is_written_twice_is_seen_in_force_twice():
+    assert batched([Write("cds", ()), Write("cds", ()), Write("rds", ())]) == [
+        ["cds"],
+        ["cds"],
+        ["rds"],
+    ]
+    assert batched([]) == []

@@ -290,7 +290,7 @@ class TestWarnings:
         [
             (
                 "CREATE UNIQUE INDEX ON orders (item)",
-                "CREATE UNIQUE INDEX CONCURRENTLY orders_item_idx ON orders USING btree (item);",
+                "CREATE UNIQUE INDEX CONCURRENTLY orders_item_idx ON orders (item);",
             ),
             ("DROP INDEX s.i", "DROP INDEX CONCURRENTLY s.i;"),
             (

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pilotage.host.application_name import with_application_name
 from pilotage.host.environment import base_environment
 from pilotage.model import Instance, session_release
 from pilotage.secret import Secret
-from pilotage.targets.local.environment import (
-    instance_environment,
-    shell_argv,
-    with_application_name,
-)
+from pilotage.targets.local.environment import instance_environment, shell_argv
 
 NAME = "plt-0123456789ab"
 

@@ -49,11 +49,27 @@ def test_what_any_batch_has_is_not_taken_for_the_cost_of_rows() -> None:
 
 def test_one_slow_commit_says_little() -> None:
     size = BatchSize(0.1, 100_000)
-    told = batches(size, 60, cost=lambda n: 1e-4 if n == 40 else 2e-5)
+    told = batches(size, 80, cost=lambda n: 1e-4 if n == 40 else 2e-5)
     before, after = told[39][0], told[-1][0]
     assert told[40][0] == before
     assert min(rows for rows, _ in told[41:]) >= before / 4
     assert after > before * 0.9
+
+
+def test_when_others_begin_to_work_the_next_batch_is_half_at_once() -> None:
+    size = BatchSize(0.1, 100_000)
+    told = batches(size, 30, cost=lambda n: 6e-5 if n >= 20 else 2e-5)
+    assert told[20][1] > 0.25  # it was under way
+    assert told[21][0] <= told[20][0] / 2
+    assert max(seconds for _, seconds in told[21:]) < 0.15
+
+
+def test_where_times_scatter_the_longest_is_near_the_target() -> None:
+    size = BatchSize(0.1, 100_000)
+    told = batches(size, 300, cost=lambda n: 6e-5 if n % 5 == 0 else 2e-5)
+    longest = sorted(seconds for _, seconds in told[50:])
+    assert longest[-1] < 0.22
+    assert longest[len(longest) // 2] > 0.025  # and it goes on
 
 
 def test_done_rows_do_not_grow_a_batch_that_meets_others() -> None:

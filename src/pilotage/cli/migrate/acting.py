@@ -37,10 +37,12 @@ Story = Callable[[Project, SqlSchema, Emit], Awaitable[Done]]
 """One verb on an open project, whose database is there to be worked on."""
 
 
-def act(settings: Settings, verb: str, story: Story, *, dump: bool = True) -> None:
+def act(
+    settings: Settings, verb: str, story: Story, *, dump: bool = True, use: Use = Use.LOOK
+) -> None:
     """Run a verb that changes the schema or its records, show it, and print its result.
 
-    ``dump``: record the schema afterwards, and bring the schema file up to date.
+    ``dump``: record the schema afterwards, and bring the schema file up to date. ``use``: whether hosts are asked.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def act(settings: Settings, verb: str, story: Story, *, dump: bool = True) -> No
     began = time.monotonic()
     try:
         with renderer(settings) as show:
-            done = run(_tell(settings, show, story, dump=dump))
+            done = run(_tell(settings, show, story, dump=dump, use=use))
     except PilotageError as error:
         if settings.as_json:
             outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
@@ -62,8 +64,8 @@ def act(settings: Settings, verb: str, story: Story, *, dump: bool = True) -> No
         click.echo(f"{text.good('✓')} {done.summary}")
 
 
-async def _tell(settings: Settings, emit: Emit, story: Story, *, dump: bool) -> Done:
-    async with opened(settings, emit, use=Use.LOOK, deploying=True) as project:
+async def _tell(settings: Settings, emit: Emit, story: Story, *, dump: bool, use: Use) -> Done:
+    async with opened(settings, emit, use=use, deploying=True, changes=True) as project:
         schema = database(project)
 
         async def left() -> tuple[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pilotage.cli.migrate.acting import database
 from pilotage.cli.options import Settings
+from pilotage.config import Config
 from pilotage.detached import Runs, begin, job, runs_of, see_its_end
 from pilotage.errors import HalfFailed, UsageError
 from pilotage.events import Emit, Note, Output
@@ -35,6 +36,21 @@ def is_this(run: Instance) -> bool:
     return os.environ.get("PILOTAGE_INSTANCE") == run.id
 
 
+def image_for(config: Config, ref: HalfRef) -> str | None:
+    """The image that a detached run gets on a Docker host; None on the local target, which needs none.
+
+    Raises
+    ------
+    UsageError
+        There is none, or it is no half for one; says what goes on without a terminal there.
+    """
+    if config.target == "local":
+        return None
+    from pilotage.wiring.detached import require_runnable
+
+    return require_runnable(config, ref, instead=f"pilotage migrate run {short(ref)}")
+
+
 async def detach(
     project: Project,
     settings: Settings,
@@ -43,8 +59,11 @@ async def detach(
     revision: str | None,
     wait: float,
     reason: str,
+    image: str | None,
 ) -> tuple[Instance | None, bool]:
     """Begin a run; the one that goes on, and whether it is a new one. None: the half is applied already.
+
+    ``image``: see `image_for`.
 
     Raises
     ------
@@ -60,27 +79,44 @@ async def detach(
         return found.alive, False
     commit = await project.revision(revision, dirty=True)
     await _committed(project, ref, commit.sha, asked=revision is not None)
+    options = (
+        *("--lock-wait", f"{wait or WAIT_SECONDS:g}"),
+        *("--reason", reason or f"detached run of {ref}"),
+    )
+    if image is not None:
+        return await _on_host(project, ref, found, commit.sha, image=image, options=options), True
     instance = found.next(
         role=project.config.primary, host=project.host, release=release_id(commit.sha)
     )
-    command = [
+    command = (
         *(sys.executable, "-P", "-m", "pilotage"),
-        *("migrate", "run", str(ref), "--version", commit.sha),
-        *(
-            "--lock-wait",
-            f"{wait or WAIT_SECONDS:g}",
-            "--reason",
-            reason or f"detached run of {ref}",
-        ),
+        *("migrate", "run", str(ref), "--version", commit.sha, *options),
         *("--config-file", str(project.config.path)),
         *(("--destination", settings.destination) if settings.destination else ()),
-    ]
+    )
     folder = os.getcwd()  # noqa: PTH109 (what the shell says, links and all)
     await begin(
         project.world.target,
-        job(instance, commit.sha, tuple(command), folder=folder, env=_environment(project)),
+        job(instance, commit.sha, command, folder=folder, env=_environment(project)),
     )
     return instance, True
+
+
+async def _on_host(
+    project: Project, ref: HalfRef, known: Runs, sha: str, *, image: str, options: tuple[str, ...]
+) -> Instance:
+    """Begin one in a container on a Docker host."""
+    from pilotage.wiring.detached import have_image, host_of, host_run
+
+    instance = known.next(
+        role=project.config.primary,
+        host=host_of(project.config, project.host),
+        release=release_id(sha),
+    )
+    made = await host_run(project, instance, ref, sha, image=image, options=options)
+    await have_image(project.config, made.shell, image, project.emit)
+    await begin(project.world.target, made.job, gate=made.hand_over)
+    return instance
 
 
 async def _committed(project: Project, ref: HalfRef, sha: str, *, asked: bool) -> None:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("half", metavar="VERSION[/HALF]")
 @click.option(
-    "--detach", is_flag=True, help="In an instance of its own, which goes on without this terminal."
+    "--detach",
+    is_flag=True,
+    help="In an instance of its own on the target, which goes on without this terminal.",
+)
+@click.option(
+    "--no-hosts",
+    is_flag=True,
+    help="Ask no host, for a machine that reaches the database alone. An expand half needs none.",
 )
 @click.option(
     "--version", "revision", metavar="REV", help="The file of this commit, not of the worktree."
@@ -28,6 +35,7 @@ def command(
     *,
     half: str,
     detach: bool,
+    no_hosts: bool,
     revision: str | None,
     lock_wait: float,
     reason: str,
@@ -37,19 +45,28 @@ def command(
     For out-of-band halves, which a deploy leaves to you. A run that was interrupted resumes; a half
     that is applied already is left alone; one that runs detached is joined. With --detach it
     goes on when this terminal is closed: `migrate follow` shows it from any terminal, and
-    `migrate stop` ends it. The file must be committed then.
+    `migrate stop` ends it. The file must be committed then; on Docker hosts it runs in a
+    container of the configuration's `migrations.image`.
     """
     from pilotage.cli.migrate.acting import half as read_half
 
     ref = read_half(half)
+    if detach and no_hosts:
+        raise click.UsageError("--detach is for a host, and --no-hosts asks none: give one of them")
     if detach:
         _detach(settings, ref, revision=revision, wait=lock_wait, reason=reason)
     else:
-        _run(settings, ref, revision=revision, wait=lock_wait, reason=reason)
+        _run(settings, ref, revision=revision, no_hosts=no_hosts, wait=lock_wait, reason=reason)
 
 
 def _run(
-    settings: Settings, ref: HalfRef, *, revision: str | None, wait: float, reason: str
+    settings: Settings,
+    ref: HalfRef,
+    *,
+    revision: str | None,
+    no_hosts: bool,
+    wait: float,
+    reason: str,
 ) -> None:
     from pilotage import manual
     from pilotage.cli.migrate.acting import Done, act
@@ -59,7 +76,7 @@ def _run(
     from pilotage.events import Emit
     from pilotage.migrate.runner import SqlSchema
     from pilotage.observe import observe
-    from pilotage.wiring import Project, commit_goal, worktree_goal
+    from pilotage.wiring import Project, Use, commit_goal, worktree_goal
     from pilotage.wiring.goals import check
 
     async def story(project: Project, schema: SqlSchema, emit: Emit) -> Done:
@@ -80,14 +97,14 @@ def _run(
         await manual.run_half(project.world, goal, ref, who, emit)
         return Done((ref,), f"{ref} is applied")
 
-    act(settings, "run", story)
+    act(settings, "run", story, use=Use.DATABASE if no_hosts else Use.LOOK)
 
 
 def _detach(
     settings: Settings, ref: HalfRef, *, revision: str | None, wait: float, reason: str
 ) -> None:
-    from pilotage.cli.migrate.detaching import detach, short
-    from pilotage.cli.project import opened
+    from pilotage.cli.migrate.detaching import detach, image_for, short
+    from pilotage.cli.project import configuration, opened
     from pilotage.cli.render.lines import print_json, warnings
     from pilotage.cli.running import run
     from pilotage.cli.text import good
@@ -96,10 +113,19 @@ def _detach(
 
     async def begin() -> tuple[Instance | None, bool]:
         async with opened(
-            settings, warnings(settings), use=Use.ACT, deploying=True, version=revision
+            settings,
+            warnings(settings),
+            # No instance of a role is started, so on hosts no secret of a role is needed.
+            use=Use.ACT if image is None else Use.LOOK,
+            deploying=True,
+            version=revision,
+            changes=True,
         ) as project:
-            return await detach(project, settings, ref, revision=revision, wait=wait, reason=reason)
+            return await detach(
+                project, settings, ref, revision=revision, wait=wait, reason=reason, image=image
+            )
 
+    image = image_for(configuration(settings), ref)
     instance, new = run(begin())
     if settings.as_json:
         print_json(

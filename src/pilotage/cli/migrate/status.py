@@ -28,8 +28,7 @@ def command(settings: Settings) -> None:
     """
     from pilotage.cli.migrate.acting import any_database
     from pilotage.cli.project import opened
-    from pilotage.cli.render import renderer
-    from pilotage.cli.render.lines import print_json
+    from pilotage.cli.render.lines import print_json, warnings
     from pilotage.cli.running import run
     from pilotage.detached import half_of
     from pilotage.migrate.report import counts, relative, report
@@ -40,44 +39,43 @@ def command(settings: Settings) -> None:
     async def look() -> tuple[SchemaView, tuple[MigrationReport, ...], dict[str, Any]]:
         from pilotage.wiring import schema_file
 
-        with renderer(settings) as show:
-            async with opened(settings, show, use=Use.LOOK) as project:
-                schema = any_database(project)
-                migrations = await worktree_files(project)
-                view = await schema.view()
-                reports = relative(report(view, migrations), str(project.config.root))
-                configured = project.config.migrations
-                assert configured is not None
-                compared = schema_file.Compared(skipped="a framework's own command migrates it")
-                backfills: tuple[BackfillReport, ...] = ()
-                if isinstance(schema, SqlSchema):
-                    backfills = await schema.backfills() if view.exists else ()
-                    compared = await schema_file.compare(configured.schema, schema, view)
-                instances = sorted(
-                    (await project.world.target.observe()).instances,
-                    key=lambda i: (len(i.id), i.id),  # by their numbers
-                )
-                about = {
-                    "runs": [
-                        {
-                            "half": str(half_of(i)),
-                            "instance": i.id,
-                            "host": i.host,
-                            "life": str(i.life),
-                            "started_at": i.started_at,
-                            "detail": i.detail,
-                        }
-                        for i in instances
-                        if half_of(i) is not None
-                    ],
-                    "stream": configured.stream,
-                    "engine": configured.engine,
-                    "database": schema.where,
-                    "dialect": schema.dialect,
-                    "drift": compared.diff if not compared.skipped else None,
-                    "backfills": backfills,
-                }
-                return view, reports, about
+        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+            schema = any_database(project)
+            migrations = await worktree_files(project)
+            view = await schema.view()
+            reports = relative(report(view, migrations), str(project.config.root))
+            configured = project.config.migrations
+            assert configured is not None
+            compared = schema_file.Compared(skipped="a framework's own command migrates it")
+            backfills: tuple[BackfillReport, ...] = ()
+            if isinstance(schema, SqlSchema):
+                backfills = await schema.backfills() if view.exists else ()
+                compared = await schema_file.compare(configured.schema, schema, view)
+            instances = sorted(
+                (await project.world.target.observe()).instances,
+                key=lambda i: (len(i.id), i.id),  # by their numbers
+            )
+            about = {
+                "runs": [
+                    {
+                        "half": str(half_of(i)),
+                        "instance": i.id,
+                        "host": i.host,
+                        "life": str(i.life),
+                        "started_at": i.started_at,
+                        "detail": i.detail,
+                    }
+                    for i in instances
+                    if half_of(i) is not None
+                ],
+                "stream": configured.stream,
+                "engine": configured.engine,
+                "database": schema.where,
+                "dialect": schema.dialect,
+                "drift": compared.diff if not compared.skipped else None,
+                "backfills": backfills,
+            }
+            return view, reports, about
 
     view, reports, about = run(look())
     if settings.as_json:
@@ -198,6 +196,9 @@ def _mark(half: HalfReport) -> str:
         case Standing.STARTED:
             done = half.row.statements_done if half.row else 0
             return text.bad(f"started, {text.plural(done, 'statement')} done")
+        case Standing.REVERTING:
+            done = half.row.statements_done if half.row else 0
+            return text.bad(f"being taken back, {text.plural(done, 'statement')} done")
         case Standing.BACKFILLING | Standing.HELD | Standing.OUT_OF_BAND:
             return text.warn(str(half.standing))
         case _:

@@ -27,7 +27,7 @@ def command(settings: Settings, *, half: str) -> None:
     ref = read_half(half)
 
     async def main() -> tuple[str, bool]:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+        async with opened(settings, warnings(settings), use=Use.LOOK, changes=True) as project:
             alive = (await runs(project, ref)).alive
             if alive is None:
                 raise UsageError(

@@ -37,16 +37,14 @@ def command(settings: Settings) -> int:
     from pilotage.cli import text
     from pilotage.cli.migrate.acting import any_database
     from pilotage.cli.project import opened
-    from pilotage.cli.render import renderer
-    from pilotage.cli.render.lines import print_json
+    from pilotage.cli.render.lines import print_json, warnings
     from pilotage.cli.running import run
     from pilotage.secret import mask
     from pilotage.wiring import Use
 
     async def look() -> list[Check]:
-        with renderer(settings) as show:
-            async with opened(settings, show, use=Use.LOOK) as project:
-                return await _checks(project, any_database(project))
+        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+            return await _checks(project, any_database(project))
 
     checks = run(look())
     failures = [check for check in checks if check.error is not None]

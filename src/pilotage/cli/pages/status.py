@@ -12,6 +12,7 @@ from pilotage.cli.standing import standing
 from pilotage.edges import VERBS
 from pilotage.errors import PilotageError
 from pilotage.model import (
+    REVERTING,
     HalfRef,
     Instance,
     Kind,
@@ -192,8 +193,9 @@ def _schema(about: About, observed: Observed) -> Iterator[str]:
     yield f"  {about.dialect}, at {version_of(observed) or 'no migration'}"
     for row in schema.rows:
         if row.finished_at is None:
+            verb = "is being taken back" if row.how == REVERTING else "began and is not finished"
             yield text.warn(
-                f"  ! {row.ref} {row.name} began and is not finished "
+                f"  ! {row.ref} {row.name} {verb} "
                 f"({text.plural(row.statements_done, 'statement')} done)"
             )
     for ref in pending(observed):

@@ -115,7 +115,9 @@ class Live:
             case events.Output():
                 view.output = [*view.output[-_OUTPUT + 1 :], self._mask(words.of(event) or "")]
             case events.CommandRan() if self._settings.verbose:
-                self._print(Text(f"      {self._mask(words.of(event, verbose=True) or '')}", "dim"))
+                typed = Text(self._mask(words.command(event)), style="dim")
+                where = Text(words.ran(event), style="dim")
+                self._print(_row(Text("$", style="dim"), typed, where))
             case _:
                 line = words.of(event, verbose=self._settings.verbose)
                 if line is None:

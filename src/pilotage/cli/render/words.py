@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from pilotage import events
@@ -44,7 +45,8 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
             how = "killed: it did not end within its grace" if event.killed else "stopped"
             return f"{event.instance} {how} ({seconds(event.seconds)})"
         case events.Switched():
-            return f"{event.release} has the traffic, confirmed by {', '.join(event.hosts)}"
+            rest = f"; not yet on {', '.join(event.rest)}" if event.rest else ""
+            return f"{event.release} has the traffic, confirmed by {', '.join(event.hosts)}{rest}"
         case events.EdgesClosed(mode="pause"):
             return f"{', '.join(event.hosts)} holds new requests"
         case events.EdgesClosed():
@@ -60,15 +62,41 @@ def of(event: Event, *, verbose: bool = False) -> str | None:
         case events.ContractHeld():
             return f"{', '.join(event.halves)} stays held: {'; '.join(event.why)}"
         case events.CommandRan() if verbose:
-            return (
-                f"$ {shlex.join(event.argv)}   "
-                f"({event.host}, {seconds(event.seconds)}, exit {event.status})"
-            )
+            return f"$ {command(event)}   ({ran(event)})"
+        case events.HookStarted():
+            return f"runs the hook {event.hook}: {event.path}"
+        case events.HookEnded() if verbose or event.status:
+            how = f", exit {event.status}" if event.status else ""
+            return f"the hook {event.hook} took {seconds(event.seconds)}{how}"
         case events.Output():
             return f"{event.source} │ {event.line}"
         case events.Note():
             return event.text
     return None
+
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_SHORT_ID = 12  # as `docker ps` shows it
+
+
+def command(event: events.CommandRan) -> str:
+    """A command as a person would type it: it does the same, and fits on a line or two.
+
+    Docker takes the beginning of an id, and how a program wants its answer is left out. Scripts are told as
+    one character; JSON has every word.
+    """
+    words = [_ID.sub(lambda found: found[0][:_SHORT_ID], word) for word in event.argv]
+    for option in ("--format", "-f"):
+        while option in words[:-1] and "{{" in words[words.index(option) + 1]:
+            at = words.index(option)
+            del words[at : at + 2]
+    return " ".join("…" if "\n" in word else shlex.quote(word) for word in words)
+
+
+def ran(event: events.CommandRan) -> str:
+    """Where a command ran, for how long, and how it ended where that was not well."""
+    status = f", exit {event.status}" if event.status else ""
+    return f"{event.host}, {seconds(event.seconds)}{status}"
 
 
 def is_warning(event: Event) -> bool:
@@ -95,9 +123,11 @@ def backfill(event: events.BackfillProgress) -> str:
     """How far a backfill is."""
     if event.fraction == 1.0:
         return f"{event.version}: {plural(event.rows, 'row')} changed"
+    which = f"pass {event.number}, " if event.number > 1 else ""
     share = f"{event.fraction:.0%}, " if event.fraction is not None else ""
     eta = f", {seconds(event.eta)} left" if event.eta is not None else ""
-    return f"{event.version}: {share}{count(event.rows)} rows, {count(round(event.rate))}/s{eta}"
+    far = f"{count(event.rows)} rows, {count(round(event.rate))}/s{eta}"
+    return f"{event.version}: {which}{share}{far}"
 
 
 def watched(event: events.Watched) -> str:

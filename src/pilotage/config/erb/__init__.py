@@ -16,6 +16,21 @@ Used by `pilotage.config.load` alone.
 
 from __future__ import annotations
 
-from pilotage.config.erb.rendered import Context, NotRun, Rendered, render
+from pilotage.config.erb.rendered import Context, NotRun, Rendered
 
 __all__ = ["Context", "NotRun", "Rendered", "render"]
+
+
+def render(template: str, shown: str, context: Context) -> Rendered:
+    """The text of a template. ``shown`` is the file's name in messages.
+
+    Raises
+    ------
+    ConfigError
+        The template says no, a command cannot be run, or it holds Ruby that nobody here can run.
+    """
+    if "<%" not in template:
+        return Rendered(template)
+    from pilotage.config.erb.rendering import render_erb
+
+    return render_erb(template, shown, context)

@@ -1,4 +1,4 @@
-"""What an ERB template is rendered to, and the way in. Imported by every command, so it stays light."""
+"""What an ERB template is rendered to, and what it may use. Imported by every command, so it stays light."""
 
 from __future__ import annotations
 
@@ -55,18 +55,3 @@ class Rendered:
     def _piece(self, found: re.Match[str]) -> str:
         index = int(found[1])  # the file may hold such characters itself
         return self.pieces[index] if index < len(self.pieces) else found[0]
-
-
-def render(template: str, shown: str, context: Context) -> Rendered:
-    """The text of a template. ``shown`` is the file's name in messages.
-
-    Raises
-    ------
-    ConfigError
-        The template says no, a command cannot be run, or it holds Ruby that nobody here can run.
-    """
-    if "<%" not in template:
-        return Rendered(template)
-    from pilotage.config.erb.rendering import render_erb
-
-    return render_erb(template, shown, context)

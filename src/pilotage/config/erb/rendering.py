@@ -15,7 +15,7 @@ from pilotage.errors import ConfigError
 
 
 def render_erb(template: str, shown: str, context: Context) -> Rendered:
-    """The text of a template that has ERB; see `pilotage.config.erb.rendered.render`."""
+    """The text of a template that has ERB; see `pilotage.config.erb.render`."""
 
     def where(line: int) -> str:
         return f"{shown}:{line}"

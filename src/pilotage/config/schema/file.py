@@ -132,7 +132,10 @@ class File(Section):
     sshkit: Sshkit = Field(default_factory=Sshkit, description="Limits of SSH connections.")
     boot: Boot = Field(default_factory=Boot, description="How many hosts start at a time.")
     aliases: dict[str, Text] = Field(default={}, description="Short names of commands.")
-    hooks_path: Text = Field(default=".kamal/hooks", description="The folder of hooks.")
+    hooks_path: Text = Field(
+        default=".kamal/hooks",
+        description="The folder of hooks; those in `.pilotage/hooks` are stronger.",
+    )
     hooks_output: (
         Annotated[
             Annotated[Literal["quiet", "verbose"], TEXT]
@@ -154,8 +157,8 @@ class File(Section):
         default=None, description="The oldest Kamal that reads this file."
     )
     readiness_delay: Seconds = Field(
-        default=7.0,
-        description="Time to stay running, for instances without traffic or health check.",
+        default=1.0,
+        description="Time to stay running, for instances without traffic or health check; Kamal has 7s.",
     )
     deploy_timeout: Seconds = Field(
         default=30.0, description="Time for an instance to become ready."

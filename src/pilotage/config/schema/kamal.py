@@ -115,6 +115,17 @@ class ProxyRun(Section):
     options: Options = Field(default={}, description="Further options for `docker run`.")
 
 
+class Acme(Section):
+    """Where automatic certificates come from; pilotage's own key."""
+
+    ca: Text | None = Field(default=None, description="The directory's URL; Let's Encrypt's.")
+    root: Text | None = Field(
+        default=None,
+        description="A PEM file with the root that the authority itself is trusted by.",
+    )
+    email: Text | None = Field(default=None, description="Whom the authority tells of problems.")
+
+
 class Proxy(Section):
     """The edge: which requests reach the service, and how."""
 
@@ -131,6 +142,7 @@ class Proxy(Section):
             default=False, description="HTTPS: `true` for an automatic certificate, or one's own."
         )
     )
+    acme: Acme = Field(default_factory=Acme, description="Where `ssl: true` gets certificates.")
     ssl_redirect: Flag = Field(default=True, description="Send HTTP requests on to HTTPS.")
     forward_headers: Flag | None = Field(
         default=None, description="Pass X-Forwarded-For and -Proto on; true unless `ssl`."

@@ -49,12 +49,15 @@ class Rollout(Section):
     """How a release takes over."""
 
     strategy: Literal["fleet", "rolling"] = Field(
-        default="fleet", description="All instances, then one switch; or group by group."
+        default="fleet",
+        description="`fleet`: all instances, then one switch. `rolling`: hosts take turns.",
     )
     limit: HostLimit | None = Field(
-        default=None, description="Hosts handled at once: a number, or a percentage."
+        default=None,
+        description="Hosts that take their turn together: a number, or a percentage. With one, and no "
+        "`strategy`, it is `rolling`; `rolling` without one: 1.",
     )
-    wait: Seconds = Field(default=0.0, description="Time between two groups.")
+    wait: Seconds = Field(default=0.0, description="Time between two turns.")
     verify: Seconds = Field(
         default=3.0,
         description="How long a release is watched after the switch, before workers start; `0` for not.",
@@ -128,8 +131,10 @@ class Backfill(Section):
         default=0.1, description="What a batch is to take; its size follows."
     )
     batch_rows: Whole = Field(default=20_000, ge=1, description="Rows that a batch spans at most.")
-    duty: Annotated[float, BeforeValidator(_duty)] = Field(
-        default=0.8, description="Share of the time that it works."
+    duty: Annotated[float, BeforeValidator(_duty)] | None = Field(
+        default=None,
+        description="Share of the time that it works; without it 80% while others are at work in the "
+        "database, else all of it.",
     )
     replication_lag: SecondsOrOff = Field(
         default=10.0, description="Pauses while a replica is further behind."
@@ -159,7 +164,9 @@ class Backfill(Section):
 class StatusCommand(Section):
     """A command that says what a framework has applied."""
 
-    command: Text = Field(description='Prints `{"version": …, "applied": […]}`; run from here.')
+    command: Text = Field(
+        description='Prints `{"version": …, "applied": […]}`; run where the service runs.'
+    )
 
 
 StatusTable = Literal["schema_migrations", "alembic_version", "django_migrations", "none"]
@@ -183,12 +190,17 @@ class Commands(Section):
     )
 
 
+Engine = Literal["sql", "alembic", "django", "rails", "command", "entrypoint", "none"]
+
+
 class Migrations(Section):
     """Where the migrations are and how they run."""
 
     path: Text = Field(default="db/migrations", description="The folder of migration files.")
-    engine: Literal["sql", "alembic", "django", "rails", "command"] = Field(
-        default="sql", description="Who reads and runs them."
+    engine: Engine = Field(
+        default="sql",
+        description="Who reads and runs them; `entrypoint`: the image itself, before it serves; `none`: "
+        "there are none.",
     )
     stream: Text | None = Field(
         default=None, description="Who owns the files; the service without it."
@@ -196,16 +208,20 @@ class Migrations(Section):
     database: Text | None = Field(
         default=None, description="A name under `databases`; the only one."
     )
-    run: Literal["direct", "inside"] = Field(
-        default="direct", description="From here, or in an instance of the release."
-    )
     lock_timeout: Seconds = Field(default=0.5, description="Wait for a table lock, per attempt.")
-    timeout: Seconds = Field(default=3600.0, description="Time for one half, retries included.")
+    timeout: Seconds = Field(
+        default=3600.0,
+        description="Time for one half, retries included; for an entrypoint, until the application listens.",
+    )
     contract: Literal["next", "auto", "manual"] = Field(
         default="next",
         description="When contract halves run: next deploy, after `soak`, or by hand.",
     )
     soak: Seconds = Field(default=600.0, description="How long `auto` waits after a deploy.")
+    image: Text | None = Field(
+        default=None,
+        description="An image that has pilotage in it, for runs that are detached on Docker hosts.",
+    )
     large_table: Whole = Field(
         default=10_000_000,
         ge=1,
@@ -252,6 +268,11 @@ class Database(Section):
     replicas: Annotated[tuple[UrlOrName, ...], BeforeValidator(one_or_more)] = Field(
         default=(), description="Read replicas that expand waits for."
     )
+    via: Text | None = Field(
+        default=None,
+        description="A host of the service that leads there by SSH, where this machine does not reach the "
+        "database; `primary` is the first host of the primary role. For `target: docker`.",
+    )
 
 
 class Local(Section):
@@ -269,7 +290,7 @@ class RoleHealth(Section):
         default=None, description="A command that must exit with 0; alive after `delay` without it."
     )
     delay: Seconds | None = Field(
-        default=None, description="Time to stay alive before it counts; 1s, else `readiness_delay`."
+        default=None, description="Time to stay alive before it counts; else `readiness_delay`."
     )
     interval: Seconds = Field(default=1.0, description="Time between two runs of the command.")
     timeout: Seconds = Field(default=5.0, description="Time for one run of the command.")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pilotage.hazards.rewrites import Rewriter, in_contract, section, sections, some_value
 from pilotage.migrate.sql import change as c
+from pilotage.migrate.sql.mysql.online import guarded
 from pilotage.migrate.sql.mysql.words import quote as _q
 
 _ONLINE = "ALGORITHM=INPLACE, LOCK=NONE"
@@ -18,7 +19,10 @@ def _name(name: c.Name) -> str:
 
 def explicit(change: c.Change) -> str:
     """The change alone, told how it is to be done: beside readers and writers, or not at all."""
-    if isinstance(change, (c.CreateIndex, c.Drop)) and not change.sql.upper().startswith("ALTER"):
+    ordered = isinstance(change, c.TableOption) and change.kind == "order"
+    if ordered or "DEFAULT" in (change.algorithm, change.lock) or isinstance(change, c.Drop):
+        return section("expand", guarded(change.sql))
+    if isinstance(change, c.CreateIndex) and not change.sql.upper().startswith("ALTER"):
         return section("expand", f"{change.sql} {_ONLINE.replace(',', '')}")
     return section("expand", f"{change.sql}, {_ONLINE}")
 

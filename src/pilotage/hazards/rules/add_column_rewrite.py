@@ -64,6 +64,11 @@ RULE = Rule(
             "ALTER TABLE orders »ADD COLUMN code text DEFAULT next_code();",
             "what an unknown function does",
         ),
+        Example(
+            "ALTER TABLE keyless »ADD COLUMN id bigserial PRIMARY KEY;",
+            "what stands beside the column is added when every row has its value",
+            before="CREATE TABLE keyless (n int);",
+        ),
     ),
     good=(
         Example(

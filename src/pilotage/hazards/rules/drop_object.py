@@ -13,10 +13,10 @@ from pilotage.migrate.sql import change as c
 _KINDS = {
     "drop-view": (46, ("view", "materialized view"), "VIEW recent"),
     "drop-function": (46, ("function", "procedure", "aggregate", "operator"), "FUNCTION f(int)"),
-    "drop-type": (46, ("type", "domain"), "TYPE state"),
+    "drop-type": (46, ("type", "domain"), "TYPE mood"),
     "drop-sequence": (46, ("sequence",), "SEQUENCE numbers"),
     "drop-schema": (41, ("schema",), "SCHEMA archive"),
-    "drop-extension": (46, ("extension",), "EXTENSION postgis"),
+    "drop-extension": (46, ("extension",), "EXTENSION citext"),
     "drop-trigger": (46, ("trigger", "rule", "event trigger"), "TRIGGER g ON orders"),
     "drop-policy": (48, ("policy",), "POLICY p ON orders"),
 }

@@ -48,10 +48,15 @@ RULE = Rule(
     on=(c.AddColumn,),
     check=check,
     dialects=POSTGRESQL,
+    mechanical=True,
     bad=(
         Example("ALTER TABLE orders ADD COLUMN code text »UNIQUE;"),
         Example("ALTER TABLE orders ADD COLUMN rate int »CHECK (rate > 0);"),
         Example("ALTER TABLE orders ADD COLUMN payer bigint »REFERENCES customers (id);"),
+        Example(
+            "ALTER TABLE orders ADD COLUMN place int »UNIQUE NULLS NOT DISTINCT DEFERRABLE DEFAULT 0;",
+            before="CREATE TABLE orders (id bigint PRIMARY KEY);",
+        ),
     ),
     good=(
         Example(

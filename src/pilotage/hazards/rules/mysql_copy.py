@@ -1,4 +1,4 @@
-"""A table is copied because the statement asks for it."""
+"""A table is copied because the statement asks for it, or makes its partitions anew."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ from pilotage.hazards.rule import BOTH, MYSQL, Context, Example, Hazard, Rule
 from pilotage.hazards.rules.mysql_alters import ALTERING, altered, is_first
 from pilotage.migrate.sql import change as c
 
+_ANEW = frozenset(
+    {"partition partition", "remove partition", "coalesce partition", "reorganize partition"}
+    | {"rebuild partition", "optimize partition"}
+)
+
+
+def copies(change: c.Change) -> bool:
+    """Whether rows go from partition to partition: what there is no other way for. A new partition that is
+    not named has its rows from the others."""
+    if not isinstance(change, c.TableOption):
+        return False
+    shared = change.kind == "add partition" and "PARTITIONS" in change.detail.upper().split()
+    return change.kind in _ANEW or shared
+
 
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
-    """`ALGORITHM=COPY`."""
+    """`ALGORITHM=COPY`; `PARTITION BY`, and what moves rows between partitions."""
     table = altered(change)
-    if change.algorithm == "COPY" and table and is_first(context) and not context.is_idle(table):
+    copied = copies(change) or change.algorithm == "COPY"
+    if copied and table and is_first(context) and not context.is_idle(table):
         yield Hazard(
             f"{table} is copied row by row, and whoever writes to it waits until that is done"
         )
@@ -29,8 +44,17 @@ RULE = Rule(
     on=ALTERING,
     check=check,
     dialects=MYSQL,
-    bad=(Example("ALTER TABLE orders »ENGINE=InnoDB, ALGORITHM=COPY;", dialect="mysql"),),
+    bad=(
+        Example("ALTER TABLE orders »ENGINE=InnoDB, ALGORITHM=COPY;", dialect="mysql"),
+        Example("ALTER TABLE orders »PARTITION BY HASH (id) PARTITIONS 4;", dialect="mysql"),
+        Example("ALTER TABLE orders »ADD PARTITION PARTITIONS 2;", dialect="mysql"),
+    ),
     good=(
+        Example(
+            "ALTER TABLE orders ADD PARTITION (PARTITION p9 VALUES LESS THAN (9000));",
+            why="it begins empty",
+            dialect="mysql",
+        ),
         Example("ALTER TABLE orders ADD COLUMN x int, ALGORITHM=INSTANT;", dialect="mysql"),
         Example(
             "ALTER TABLE orders ENGINE=InnoDB, ALGORITHM=COPY;",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pilotage.hazards.finding import Class, Severity
 from pilotage.hazards.rewrites.mysql import explicit
 from pilotage.hazards.rule import BOTH, MYSQL, Context, Example, Hazard, Rule
+from pilotage.hazards.rules import mysql_copy
 from pilotage.hazards.rules.mysql_alters import ALTERING, altered, is_first
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.mysql import online
@@ -16,11 +16,12 @@ from pilotage.migrate.sql.mysql import online
 def check(change: c.Change, context: Context) -> Iterator[Hazard]:
     """An ALTER TABLE or an index statement without ALGORITHM and LOCK, on a table that may have rows."""
     table = altered(change)
-    if change.algorithm or change.lock or table is None or not is_first(context):
+    said = {change.algorithm, change.lock} - {"", "DEFAULT"}
+    if said or table is None or not is_first(context) or mysql_copy.copies(change):
         return
     if context.is_idle(table) or not online.altered(context.statement.text):
         return
-    whole = replace(change, sql=context.statement.text)
+    whole = change.but(sql=context.statement.text)
     yield Hazard(f"how {table} may be altered is left to the server", explicit(whole))
 
 
@@ -37,9 +38,11 @@ RULE = Rule(
     bad=(
         Example("ALTER TABLE orders »ADD COLUMN x int;", dialect="mysql"),
         Example("»CREATE INDEX i ON orders (amount);", dialect="mysql"),
-        Example("»DROP INDEX orders_item ON orders;", dialect="mysql"),
+        Example("ALTER TABLE orders »ADD COLUMN x int, ALGORITHM=DEFAULT;", dialect="mysql"),
+        Example("ALTER TABLE orders »ORDER BY amount;", dialect="mysql"),
     ),
     good=(
+        Example("DROP INDEX orders_item ON orders;", why="no index is copied", dialect="mysql"),
         Example("ALTER TABLE orders ADD COLUMN x int, ALGORITHM=INSTANT;", dialect="mysql"),
         Example(
             "CREATE TABLE fresh (n int PRIMARY KEY);\nCREATE INDEX i ON fresh (n);",

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from pilotage.migrate.sql import grammar
+from pilotage.migrate.sql.mysql.types import plain_type
 from pilotage.migrate.sql.token import Kind, Token
 
 _BYTES = 4  # of a character in utf8mb4, the servers' default
 _NOW = frozenset({"CURRENT_TIMESTAMP", "NOW", "LOCALTIME", "LOCALTIMESTAMP"})
-_SYNONYMS = {
-    "integer": "int",
-    "bool": "tinyint",
-    "boolean": "tinyint",
-    "numeric": "decimal",
-    "dec": "decimal",
-}
-_WHOLE = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 
 
 def stays(before: str, after: str) -> bool:
@@ -25,19 +18,18 @@ def stays(before: str, after: str) -> bool:
     short, long = varchar_bytes(before), varchar_bytes(after)
     if short and long:
         return long >= short  # over the length byte: the rule `varchar-length-byte`
-    return _plain(before) == _plain(after)
+    one_type, other_type = plain_type(before), plain_type(after)
+    if one_type and other_type:
+        return one_type == other_type
+    return _words(before) == _words(after)
 
 
 def _tokens(type: str) -> list[Token]:
     return grammar("mysql").tokens(type)
 
 
-def _plain(type: str) -> list[str]:
-    words = [token.text.lower() for token in _tokens(type)]
-    words[:1] = [_SYNONYMS.get(word, word) for word in words[:1]]
-    if words[:1] and words[0] in _WHOLE and "(" in words:  # the width says nothing
-        del words[words.index("(") : words.index(")") + 1]
-    return words
+def _words(type: str) -> list[str]:
+    return [token.text.lower() for token in _tokens(type)]
 
 
 def values(type: str) -> tuple[str, tuple[str, ...]] | None:

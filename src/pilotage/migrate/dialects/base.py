@@ -91,10 +91,23 @@ class StatementError(Exception):
 
 
 class Call(NamedTuple):
-    """A statement and its values, to be sent with others; see `Dialect.pipeline`."""
+    """A statement and its values, to be sent with others; see `Dialect.pipeline`.
+
+    ``often``: the same text is sent again and again, so the session may keep it prepared.
+    """
 
     sql: str
     values: tuple[object, ...] = ()
+    often: bool = False
+
+
+class Answer(NamedTuple):
+    """What a `Call` gave: its rows, each value as the server writes it, how many rows it changed, and when
+    its answer was there (by the monotonic clock); see `Dialect.together`."""
+
+    rows: tuple[tuple[str | None, ...], ...]
+    changed: int
+    at: float
 
 
 class Session(Protocol):
@@ -202,14 +215,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Vacuum:
-    """What autovacuum has to do with a table.
+    """What autovacuum, or what removes old versions of rows in its stead, has to do with a table.
 
-    ``dead``: its dead rows as a multiple of how many autovacuum waits for; None where it is off for
-    the table, or nothing counts them. ``wraparound``: a vacuum against wraparound runs on it.
+    ``dead``: its dead rows as a multiple of how many it waits for; None where it is off for the table, or
+    nothing counts them. ``wraparound``: a vacuum against wraparound runs on it. ``words``: that it does
+    not keep up.
     """
 
     dead: float | None
     wraparound: bool
+    words: str
 
 
 class Dialect(ABC):
@@ -395,6 +410,21 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
+    async def together(
+        self, session: Session, calls: Sequence[Call], early: int = -1
+    ) -> list[Answer]:
+        """Run statements in one round trip; the answers to all of them.
+
+        ``early``: the index of one whose answer is not kept back until the rest has run.
+
+        Raises
+        ------
+        StatementError
+            Of the statement that failed. Nothing after it was run; a transaction that was open is
+            rolled back.
+        """
+        raise NotImplementedError
+
     def opening(
         self, session: Session, *, lock: float | None, total: float | None, durable: bool
     ) -> tuple[Call, ...]:
@@ -402,8 +432,9 @@ class Dialect(ABC):
         disk, so a crash of the server may undo it, together with all that was committed after it."""
         raise NotImplementedError
 
-    def closing(self, row: Call) -> tuple[Call, ...]:
-        """What writes a row of ours (see `become_self`), then commits."""
+    def closing(self, row: Call, *, own: bool = True) -> tuple[Call, ...]:
+        """What writes a row of ours, then commits. ``own``: as ourselves (see `become_self`), else as
+        whoever the session is by then."""
         raise NotImplementedError
 
     async def alone(self, session: Session, own: Sequence[Session]) -> bool:
@@ -422,6 +453,16 @@ class Dialect(ABC):
         self, session: Session, walk: Walk, cursor: list[str] | None, rows: int
     ) -> Window | None:
         """The next batch of at most ``rows`` rows after ``cursor``; None at the end of the table."""
+
+    def ahead(self, walk: Walk, cursor: list[str] | None, rows: int) -> Call:
+        """The question for the batch after ``cursor``, to be sent with others (see `pipelines`)."""
+        raise NotImplementedError
+
+    def read_ahead(
+        self, walk: Walk, cursor: list[str] | None, rows: int, answer: Answer
+    ) -> Window | None:
+        """What was answered to `ahead`; None where fewer rows than ``rows`` are left."""
+        raise NotImplementedError
 
     @abstractmethod
     async def estimate(self, session: Session, table: str) -> int | None:
@@ -453,6 +494,11 @@ class Dialect(ABC):
     #
     # Asked from a session that watches while another works. None, everywhere: this database, or this
     # role, cannot tell.
+
+    async def others_at_work(self, watcher: Session, own: Sequence[Session]) -> bool | None:
+        """Whether somebody runs a statement, or is in a transaction, in this database at this moment;
+        our own sessions apart."""
+        return None
 
     async def standbys_behind(self, watcher: Session, position: str) -> list[str] | None:
         """The replicas, as the primary sees them, that have not replayed what was written up to

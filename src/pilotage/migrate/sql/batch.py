@@ -154,7 +154,6 @@ def _limits_itself(tokens: Sequence[Token]) -> bool:
 
 def _keyed(text: str, tokens: list[Token], verb: Token) -> Batchable:
     place = tokens.index(verb)
-    table, alias = _target(text, tokens, place + 1)
     kind: Literal["update", "delete"] = "update" if verb.named("UPDATE") else "delete"
     top = [(index, token) for index, (depth, token) in enumerate(with_depth(tokens)) if not depth]
     where = next((i for i, token in top if i > place and token.named("WHERE")), None)
@@ -165,11 +164,17 @@ def _keyed(text: str, tokens: list[Token], verb: Token) -> Batchable:
             next="add a WHERE that is false for the rows already done, for example "
             "`WHERE new_column IS NULL` or `WHERE new_column IS DISTINCT FROM old_column`",
         )
-    if tokens[where + 1].named("CURRENT") and tokens[where + 2].named("OF"):
+    after = next((i for i, t in top if i > where and t.word in _AFTER_WHERE), len(tokens))
+    if after == where + 1:
+        raise SqlError(
+            f"nothing stands behind the WHERE of this {verb.word}",
+            line=line_of(text, tokens[where].start),
+        )
+    if [token.word for token in tokens[where + 1 : where + 3]] == ["CURRENT", "OF"]:
         raise SqlError(
             "WHERE CURRENT OF has no place in a backfill", line=line_of(text, verb.start)
         )
-    after = next((i for i, t in top if i > where and t.word in _AFTER_WHERE), len(tokens))
+    table, alias = _target(text, tokens, place + 1)
     condition = (tokens[where + 1].start, tokens[after - 1].end)
     return Batchable(text, kind, table, alias, condition)
 

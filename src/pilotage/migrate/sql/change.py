@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pilotage.migrate.sql.value import Value
+
 _DEFAULT_SCHEMAS = (None, "public", "main")
 
 
@@ -76,8 +78,7 @@ class Constraint:
     offset: int | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Value):
     """One thing that a statement does. ``sql`` is a statement that does it alone, without ``;``.
 
     ``offset`` is where it begins, in characters of the statement's own text. ``algorithm`` and ``lock``
@@ -93,7 +94,6 @@ class Change:
     restated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTable(Change):
     """A table, with what its columns and constraints are, where that is written.
 
@@ -109,7 +109,6 @@ class CreateTable(Change):
     partition_by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AddColumn(Change):
     """A column, with the constraints written beside it."""
 
@@ -119,7 +118,6 @@ class AddColumn(Change):
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DropColumn(Change):
     """A column goes, and its data."""
 
@@ -127,7 +125,6 @@ class DropColumn(Change):
     column: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RenameColumn(Change):
     """A column changes its name."""
 
@@ -136,7 +133,6 @@ class RenameColumn(Change):
     to: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AlterType(Change):
     """A column changes its type; ``using``: with an expression of its own. ``definition``: all of the
     column, where it is written anew as a whole (MySQL's MODIFY)."""
@@ -148,7 +144,6 @@ class AlterType(Change):
     definition: Column | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SetNotNull(Change):
     """A column accepts NULL no longer; ``domain``: ``table`` is a domain, and its value does not."""
 
@@ -157,7 +152,6 @@ class SetNotNull(Change):
     domain: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DropNotNull(Change):
     """A column accepts NULL."""
 
@@ -165,7 +159,6 @@ class DropNotNull(Change):
     column: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SetDefault(Change):
     """A column has this default from now on."""
 
@@ -174,7 +167,6 @@ class SetDefault(Change):
     default: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DropDefault(Change):
     """A column (or domain) has no default any longer, nor an identity or an expression."""
 
@@ -183,7 +175,6 @@ class DropDefault(Change):
     domain: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AddConstraint(Change):
     """A constraint on a table that exists."""
 
@@ -191,7 +182,6 @@ class AddConstraint(Change):
     constraint: Constraint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ValidateConstraint(Change):
     """The rows that a NOT VALID constraint never looked at are read."""
 
@@ -199,7 +189,6 @@ class ValidateConstraint(Change):
     constraint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DropConstraint(Change):
     """A constraint goes."""
 
@@ -207,7 +196,6 @@ class DropConstraint(Change):
     constraint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateIndex(Change):
     """An index; ``name`` is None where the database chooses it, and ``""`` among ``columns`` is an
     expression. ``only``: of a partitioned table, and not of its partitions."""
@@ -221,7 +209,6 @@ class CreateIndex(Change):
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Create(Change):
     """Any other object: view, materialized view, function, type, sequence, trigger, schema, …
 
@@ -239,7 +226,6 @@ class Create(Change):
     constrained: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop(Change):
     """An object goes: a table, an index, a view, a function, …; ``cascade``: and what depends on it."""
 
@@ -252,7 +238,6 @@ class Drop(Change):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rename(Change):
     """An object changes its name, or its schema."""
 
@@ -262,7 +247,6 @@ class Rename(Change):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AddEnumValue(Change):
     """An enum type has one more value, before (or ``after``) its ``neighbour`` where one is named."""
 
@@ -272,7 +256,6 @@ class AddEnumValue(Change):
     after: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RenameEnumValue(Change):
     """A value of an enum type changes its name."""
 
@@ -281,7 +264,6 @@ class RenameEnumValue(Change):
     to: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate(Change):
     """All rows of a table go; ``cascade``: and those of the tables that reference it."""
 
@@ -289,7 +271,6 @@ class Truncate(Change):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRows(Change):
     """UPDATE or DELETE; ``whole`` when no WHERE bounds it, ``columns`` those that an UPDATE sets."""
 
@@ -299,7 +280,6 @@ class ChangeRows(Change):
     columns: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Detach(Change):
     """A partition or child leaves its parent, and its rows with it."""
 
@@ -309,7 +289,6 @@ class Detach(Change):
     partition: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Restrict(Change):
     """Rights are taken away, or rows hidden: REVOKE, row-level security."""
 
@@ -317,7 +296,6 @@ class Restrict(Change):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TableOption(Change):
     """Something of a whole table (MySQL): ``kind`` is convert, charset, engine, partition, index
     visibility, force, … and ``detail`` what is written after it."""
@@ -327,14 +305,12 @@ class TableOption(Change):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(Change):
     """Something that cannot be read: DO, CALL, a function's body that replaces another."""
 
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Other(Change):
     """Something that neither makes nor removes what a release could use: SET, COMMENT, INSERT, …
 
@@ -345,7 +321,6 @@ class Other(Change):
     visible: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InsertRows(Other):
     """INSERT; ``query``: of what a query finds, in any number. ``again``: safe to repeat (ON CONFLICT)."""
 
@@ -354,7 +329,6 @@ class InsertRows(Other):
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Attach(Other):
     """A table becomes a partition. ``bound`` is its FOR VALUES … as written, or DEFAULT."""
 
@@ -363,7 +337,6 @@ class Attach(Other):
     bound: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite(Other):
     """A table, an index or a database is written anew, or read under a lock: VACUUM FULL, CLUSTER,
     REINDEX, REFRESH, SET TABLESPACE, SET LOGGED, LOCK.
@@ -378,7 +351,6 @@ class Rewrite(Other):
     mode: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SetVariable(Other):
     """A setting of the session changes: ``value`` is None for RESET and TO DEFAULT. ``local``: of the
     transaction."""
@@ -388,14 +360,12 @@ class SetVariable(Other):
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeExtension(Other):
     """An extension gets another version."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConstrainDomain(Other):
     """A domain gets a CHECK or NOT NULL; ``valid``: and all values that there are, are read."""
 
@@ -404,6 +374,5 @@ class ConstrainDomain(Other):
     valid: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionControl(Other):
     """BEGIN, COMMIT, …"""

@@ -26,6 +26,10 @@ class Grammar(Protocol):
         """All tokens in order, comments included; raises `SqlError` where the text breaks off."""
         ...
 
+    def comments(self, text: str) -> bool:
+        """Whether there are comments in it, which sections and directives are; may raise as `tokens` does."""
+        ...
+
     def inner(self, text: str) -> frozenset[int]:
         """The places in `tokens` that lie inside the body of a statement (a trigger's, a routine's),
         where a ``;`` ends nothing and a comment is no marker."""

@@ -11,8 +11,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,17 +31,44 @@ _STATS: Mapping[str, str] = {
 }
 
 
+_STATE = "/config_dump?include_eds"
+
+_KINDS = {name: kind for kind, name in _STATS.items()}
+_NAMES = "|".join((*(re.escape(name) for name in _STATS.values()), "cluster[.].+"))
+
+
 def stats_of(kind: str) -> str:
     """Where Envoy keeps, for each file, ``version_text`` and its counts of updates."""
     return _STATS.get(kind) or f"cluster.{kind.removeprefix('eds/')}"
 
 
+def kind_of(stats: str) -> str:
+    """The inverse of `stats_of`."""
+    return _KINDS.get(stats) or f"eds/{stats.removeprefix('cluster.')}"
+
+
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """One file as Envoy has it. ``version``: of what is in force; ``refusals``: how often Envoy has refused
+    this file, or could not read it."""
+
+    version: str | None = None
+    refusals: int = 0
+
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(slots=True)
 class Admin:
-    """One open connection to the admin interface. Any failure of it is an `OSError`."""
+    """One open connection to the admin interface. Any failure of it is an `OSError`.
+
+    ``reopen``: where the connection was kept from an earlier use, makes another one when it has ended meanwhile.
+    """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    reopen: Callable[[], Awaitable[Streams]] | None = None
 
     async def get(self, path: str) -> bytes:
         """The body of an answer.
@@ -51,14 +78,34 @@ class Admin:
         OSError
             No answer in time, the connection was closed, or the answer is not 200.
         """
+        return (await self.get_all(path))[0]
+
+    async def get_all(self, *paths: str) -> list[bytes]:
+        """The bodies of several answers, all asked for at once. Raises as `get`."""
+        try:
+            answers = await self._ask(paths)
+        except ConnectionError:
+            if self.reopen is None:
+                raise
+            self.writer.close()
+            (self.reader, self.writer), self.reopen = await self.reopen(), None
+            answers = await self._ask(paths)
+        self.reopen = None
+        for path, (status, _) in zip(paths, answers, strict=True):
+            if status != 200:
+                raise ConnectionError(f"Envoy's admin interface answered {status} to {path}")
+        return [body for _, body in answers]
+
+    async def _ask(self, paths: Sequence[str]) -> list[tuple[int, bytes]]:
         async with asyncio.timeout(ANSWER):
             try:
-                return await self._get(path)
+                for path in paths:
+                    self.writer.write(f"GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n".encode())
+                return [await self._answer() for _ in paths]
             except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
                 raise ConnectionResetError("Envoy's admin interface broke off") from error
 
-    async def _get(self, path: str) -> bytes:
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n".encode())
+    async def _answer(self) -> tuple[int, bytes]:
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         if b"transfer-encoding: chunked" in head:
             body = b""
@@ -68,36 +115,25 @@ class Admin:
         else:
             _, _, rest = head.partition(b"content-length:")
             body = await self.reader.readexactly(int(rest.split(b"\r\n")[0]))
-        status = int(head.split(b" ", 2)[1])
-        if status != 200:
-            raise ConnectionError(f"Envoy's admin interface answered {status} to {path}")
-        return body
+        return int(head.split(b" ", 2)[1]), body
 
     async def json(self, path: str) -> dict[str, Any]:
         """The object in an answer."""
         value: dict[str, Any] = json.loads(await self.get(path))
         return value
 
-    async def version(self, kind: str) -> str | None:
-        """The version of a file (``cds``, ``eds/CLUSTER``…) that is in force."""
-        version: str | None = await self._stat(f"{stats_of(kind)}.version_text")
-        return version
-
-    async def refusals(self, kind: str) -> int:
-        """How often Envoy has refused this file, or could not read it."""
-        counts = [
-            await self._stat(f"{stats_of(kind)}.{name}")
-            for name in ("update_rejected", "update_failure")
-        ]
-        return sum(int(count or 0) for count in counts)
-
-    async def _stat(self, name: str) -> Any:
-        answer = await self.json(f"/stats?format=json&filter=^{quote(re.escape(name))}$")
-        return next((stat["value"] for stat in answer["stats"] if stat.get("name") == name), None)
+    async def standing(self, kinds: Iterable[str] | None = None) -> dict[str, Standing]:
+        """How Envoy takes its files, by kind (``cds``, ``eds/CLUSTER``…); by default all of them."""
+        return _standing(await self.json(_standing_path(kinds)))
 
     async def state(self) -> State:
         """What is in force."""
-        return from_dump(await self.json("/config_dump?include_eds"))
+        return from_dump(await self.json(_STATE))
+
+    async def all(self) -> tuple[State, dict[str, Standing]]:
+        """`state` and `standing`, asked for at once."""
+        state, standing = await self.get_all(_STATE, _standing_path(None))
+        return from_dump(json.loads(state)), _standing(json.loads(standing))
 
     async def answers(self) -> dict[str, Any]:
         """Envoy's counts of what was answered, for `pilotage.proxy.envoy.answers.sample`."""
@@ -128,6 +164,26 @@ class Admin:
         )
 
 
+def _standing_path(kinds: Iterable[str] | None) -> str:
+    names = [_NAMES] if kinds is None else [re.escape(stats_of(kind)) for kind in kinds]
+    pattern = f"^({'|'.join(names)})[.](version_text|update_rejected|update_failure)$"
+    return f"/stats?format=json&filter={quote(pattern)}"
+
+
+def _standing(answer: Mapping[str, Any]) -> dict[str, Standing]:
+    found: dict[str, Standing] = {}
+    for stat in answer["stats"]:
+        if "name" in stat:
+            name, _, what = stat["name"].rpartition(".")
+            kind = kind_of(name)
+            old = found.get(kind, Standing())
+            if what == "version_text":
+                found[kind] = replace(old, version=stat["value"])
+            else:
+                found[kind] = replace(old, refusals=old.refusals + int(stat["value"]))
+    return found
+
+
 @contextlib.asynccontextmanager
 async def connect(directory: Path) -> AsyncIterator[Admin]:
     """Open the admin interface of the Envoy that runs in ``directory``.
@@ -146,6 +202,15 @@ async def connect(directory: Path) -> AsyncIterator[Admin]:
             )
     finally:
         os.close(descriptor)
+    async with session(reader, writer) as admin:
+        yield admin
+
+
+@contextlib.asynccontextmanager
+async def session(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> AsyncIterator[Admin]:
+    """A connection to an admin interface, closed at the end."""
     try:
         yield Admin(reader, writer)
     finally:

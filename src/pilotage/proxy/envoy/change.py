@@ -1,20 +1,23 @@
-"""One change of the route on an Envoy that runs: file by file, each seen in force, or all taken back."""
+"""One change of the route on an Envoy that runs: batch by batch, each seen in force, or all taken back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from pilotage.errors import ProxyError
 from pilotage.model import Route
-from pilotage.proxy.envoy.admin import Admin
+from pilotage.proxy.base import Ready
+from pilotage.proxy.envoy.admin import Admin, Standing
 from pilotage.proxy.envoy.config import EnvoySettings
 from pilotage.proxy.envoy.files import EnvoyFiles
-from pilotage.proxy.envoy.process import EnvoyProcess
+from pilotage.proxy.envoy.names import path
+from pilotage.proxy.envoy.place import Held, Unreachable, unreachable
 from pilotage.proxy.envoy.state import State
-from pilotage.proxy.envoy.steps import Write, steps
+from pilotage.proxy.envoy.steps import Write, batches, steps
 
 _POLL = 0.001  # Envoy takes a file in about 1 ms
 _NOUNS = {"eds": "endpoints", "cds": "clusters", "rds": "route", "lds": "listener"}
@@ -22,35 +25,37 @@ _NOUNS = {"eds": "endpoints", "cds": "clusters", "rds": "route", "lds": "listene
 
 @dataclass(slots=True)
 class Change:
-    """The caller holds the fence. Any failure of the admin interface is an `OSError`."""
+    """The caller holds the fence. Any failure of the admin interface is an `OSError`.
+
+    ``standing``: what Envoy has of each file, which the change keeps up to date.
+    """
 
     settings: EnvoySettings
     admin: Admin
+    files: EnvoyFiles
     now: State
-    _touched: list[str] = field(default_factory=list)
-    _awaited: dict[str, tuple[str, int]] = field(default_factory=dict)
+    standing: dict[str, Standing]
+    _awaited: dict[str, str] = field(default_factory=dict)
 
     @property
-    def _files(self) -> EnvoyFiles:
-        return EnvoyFiles(self.settings.directory)
+    def _place(self) -> Held:
+        return self.files.place
 
-    @property
-    def _process(self) -> EnvoyProcess:
-        return EnvoyProcess(self.settings)
-
-    async def make(self, route: Route) -> float:
+    async def make(self, route: Route, *, ready: Ready | None = None) -> float:
         """Put a route in force; the time at which Envoy confirmed it (``time.monotonic()``).
+
+        ``ready``: awaited before the batch with the route itself.
 
         Raises
         ------
         ProxyError
-            A file could not be written, or was refused, or not confirmed; its state says which
-            route is in force.
+            A file could not be written, or was refused, or not confirmed, or it was not ready; its state
+            says which route is in force.
         OSError
             Envoy does not answer any more; the files are what they were.
         """
         # Envoy's dump of a resource spells its defaults otherwise than the file that it came from.
-        written = self._files.state()
+        written = self.files.state()
         now = replace(
             self.now,
             clusters={n: written.clusters.get(n, it) for n, it in self.now.clusters.items()},
@@ -58,96 +63,124 @@ class Change:
         )
         way = steps(self.settings, now, route)
         try:
-            for write in way.before:
-                await self.put(write)
+            *first, last = batches(way.before)
+            for batch in first:
+                await self.put(batch)
+            if ready:
+                await ready()
+            await self.put(last)
         except ProxyError as error:
             error.state = await self._undo()
             raise
         except OSError:
-            self._put_back()
+            await self.files.restore()
             raise
         moment = time.monotonic()
-        for write in way.after:
-            self._touched.clear()
+        for batch in batches(way.after):
+            self.files.forget()
             try:
-                await self.put(write)
+                await self.put(batch)
             except ProxyError as error:
-                self._put_back()
-                is_listener = write.kind == "lds"
+                with contextlib.suppress(OSError):
+                    await self.files.restore()
+                is_listener = batch[0].kind == "lds"
                 error.state = f"the {'old listener' if is_listener else 'new route'} is in force"
                 raise
         with contextlib.suppress(OSError):
-            self._files.prune()
+            await self.files.prune()
         return moment
 
-    async def put(self, write: Write) -> None:
-        """Write one file and see it in force."""
-        kind, files, admin = write.kind, self._files, self.admin
-        said = self._process.said()
-        refused = await admin.refusals(kind)
-        stale = await admin.version(kind) != files.version(kind)
-        first = kind not in self._touched
-        if first:
-            self._touched.append(kind)
-        try:
-            version = files.write(kind, write.resources, anew=stale, keep=first)
-        except OSError as error:
-            raise self._unwritten(kind, error) from error
-        if kind.startswith("eds/") and kind.removeprefix("eds/") not in self.now.clusters:
-            self._awaited[kind] = version, refused  # nobody reads it before its cluster is there
+    async def put(self, batch: Iterable[Write]) -> None:
+        """Write some files and see them in force, but for endpoints of a cluster that is yet to come."""
+        contents = {}
+        for write in batch:
+            stale = self._standing(write.kind).version != self.files.version(write.kind)
+            content = self.files.next(write.kind, write.resources, anew=stale)
+            if content is not None:
+                contents[write.kind] = content
+        if not contents:
             return
-        await self.confirm(kind, version, refused=refused, said=said)
-        if kind == "cds":
-            while self._awaited:
-                kind, (version, refused) = self._awaited.popitem()
-                await self.confirm(kind, version, refused=refused, said=said)
+        said = await self._place.said()
+        try:
+            await self.files.write(contents)
+        except OSError as error:
+            raise unwritten(self._where(contents), error) from error
+        self._awaited |= {kind: str(content["version_info"]) for kind, content in contents.items()}
+        await self._confirm(self._due(), said=said)
 
-    async def confirm(self, kind: str, version: str, *, refused: int, said: int) -> None:
-        """See a version in force. ``refused`` and ``said``: Envoy's refusals and its log before it."""
-        if not await self._in_force(kind, version, refused=refused):
-            words = await self.admin.listener_error() if kind == "lds" else ""
-            words = words or self._process.words(since=said) or "it gives no reason"
-            noun = _NOUNS[kind.partition("/")[0]]
+    def _due(self) -> dict[str, str]:
+        """What Envoy can have in force by now: it reads nobody's endpoints before their cluster is there."""
+        due = {
+            kind: version
+            for kind, version in self._awaited.items()
+            if "cds" in self._awaited
+            or not kind.startswith("eds/")
+            or kind.removeprefix("eds/") in self.now.clusters
+        }
+        for kind in due:
+            del self._awaited[kind]
+        return due
+
+    async def require(self, versions: dict[str, str], *, said: int) -> None:
+        """See in force what Envoy was started with. ``said``: its log before that."""
+        await self._confirm(versions, said=said)
+
+    async def _confirm(self, versions: dict[str, str], *, said: int) -> None:
+        refused = await self._in_force(versions)
+        if refused is not None:
+            words = await self.admin.listener_error() if refused == "lds" else ""
+            words = words or await self._place.words(said) or "it gives no reason"
+            noun = _NOUNS[refused.partition("/")[0]]
             raise ProxyError(
-                f"Envoy did not take the new {noun}: {words}", where=str(self._files.path(kind))
+                f"Envoy did not take the new {noun}: {words}", where=self._where([refused])
             )
 
-    async def _in_force(self, kind: str, version: str | None, *, refused: int | None) -> bool:
-        """Wait for Envoy to say that a version is in force; False once it refused it, or did not say so."""
+    async def _in_force(self, versions: dict[str, str], *, certain: bool = False) -> str | None:
+        """Wait for Envoy to say that versions are in force; the kind that it refused, or did not confirm.
+
+        ``certain``: they were in force before, so that a refusal is of something else.
+        """
         deadline = time.monotonic() + self.settings.confirm
-        while await self.admin.version(kind) != version:
-            if refused is not None and await self.admin.refusals(kind) > refused:
-                return False
-            if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(_POLL)
-        return True
+        left = dict(versions)
+        while left:
+            standing = await self.admin.standing(left)
+            for kind, version in tuple(left.items()):
+                seen, before = standing.get(kind, Standing()), self._standing(kind)
+                if seen.version == version:
+                    self.standing[kind] = seen
+                    del left[kind]
+                elif seen.refusals > before.refusals and not certain:
+                    self.standing[kind] = seen
+                    return kind
+            if left:
+                if time.monotonic() >= deadline:
+                    return next(iter(left))
+                await asyncio.sleep(_POLL)
+        return None
+
+    def _standing(self, kind: str) -> Standing:
+        return self.standing.get(kind, Standing())
 
     async def _undo(self) -> str:
         """Take back what was written; says which route is in force then."""
         try:
-            for kind, version in self._put_back().items():
-                # What was refused never was in force; what was not confirmed may yet come.
-                if version and not await self._in_force(kind, version, refused=None):
-                    return f"it is not certain whether the old route is in force ({kind})"
+            versions = {k: v for k, v in (await self.files.restore()).items() if v}
+            # What was refused never was in force; what was not confirmed may yet come.
+            unsure = await self._in_force(versions, certain=True)
         except OSError as error:
             return f"it is not certain which route is in force ({error.strerror or error})"
+        if unsure is not None:
+            return f"it is not certain whether the old route is in force ({unsure})"
         return "the old route is in force"
 
-    def _put_back(self) -> dict[str, str | None]:
-        """The old files, in the opposite order; their versions, but of those that Envoy never had."""
-        versions = {}
-        while self._touched:
-            kind = self._touched.pop()
-            versions[kind] = self._files.restore(kind)
-        return versions
-
-    def _unwritten(self, kind: str, error: OSError) -> ProxyError:
-        return unwritten(str(self._files.path(kind)), error)
+    def _where(self, kinds: Iterable[str]) -> str:
+        return f"{self._place.directory}/{path(next(iter(kinds)))}"
 
 
 def unwritten(where: str, error: OSError) -> ProxyError:
     """The error for a file that cannot be written."""
+    if isinstance(error, Unreachable):
+        return unreachable(where, error)
     return ProxyError(
         f"cannot write: {error.strerror or error}",
         where=where,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pilotage.docker.names import network_alias
 from pilotage.model import Endpoint, Route
+from pilotage.proxy.envoy.addresses import ALIAS
 from pilotage.proxy.envoy.config import EnvoySettings
 from pilotage.proxy.envoy.names import (
     HOLD,
@@ -131,14 +133,17 @@ def _entries(of: tuple[Endpoint, ...], name: str, health: str) -> list[dict[str,
 
 def _entry(endpoint: Endpoint, health: str, place: int, name: str) -> dict[str, Any]:
     host, _, port = endpoint.address.rpartition(":")
-    ours = {
+    ours: dict[str, str | int] = {
         "instance": endpoint.instance,
         "release": endpoint.release,
         "cluster": name,
         "place": place,
     }
+    if not host.startswith("127."):
+        ours[ALIAS] = network_alias(endpoint.instance)
     return {
+        # Before the address: `pilotage.proxy.envoy.addresses` reads line by line.
+        "metadata": {"filter_metadata": {METADATA: ours}},
         "endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}},
         "health_status": health,
-        "metadata": {"filter_metadata": {METADATA: ours}},
     }

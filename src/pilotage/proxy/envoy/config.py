@@ -51,7 +51,8 @@ class EnvoySettings:
     shorter than any app server's own limit (gunicorn 2, node and uvicorn 5), or a request meets a
     connection that the app is just closing. ``retries``: of what is safe to send again whatever its
     method. ``confirm``: how long Envoy has to confirm a change; ``start``: to be ready. ``access_log``: a
-    file, or None for none. ``concurrency``: worker threads, None for one a core.
+    file, or None for none. ``concurrency``: worker threads, None for one a core. ``in_front``: proxies of
+    ours before this one, whose X-Forwarded headers are believed and passed on as they are.
     """
 
     state_dir: Path
@@ -67,6 +68,7 @@ class EnvoySettings:
     start: float = 30.0
     access_log: Path | None = None
     concurrency: int | None = None
+    in_front: int = 0
 
     @property
     def directory(self) -> Path:
@@ -108,6 +110,8 @@ def listener(settings: EnvoySettings) -> dict[str, Any]:
         },
         "http2_protocol_options": {"allow_connect": True, "max_concurrent_streams": 250},
     }
+    if settings.in_front:
+        manager |= {"xff_num_trusted_hops": settings.in_front, "skip_xff_append": True}
     if settings.access_log:
         manager["access_log"].append(
             {

@@ -1,47 +1,53 @@
-"""The files that Envoy watches: written beside and renamed into place, the old one kept for the way back."""
+"""The files that Envoy watches: what they say, what would have to be written, and the way back."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
-from pilotage.host.files import dump_json, read_json, write_atomic
+from pilotage.host.files import dump_json
 from pilotage.proxy.envoy.config import discovery, same_content
 from pilotage.proxy.envoy.names import GATE, Resource, path, socket_of
+from pilotage.proxy.envoy.place import Held
 from pilotage.proxy.envoy.state import State
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EnvoyFiles:
-    """``KIND/KIND.json`` below one directory. Written by a caller who holds the fence."""
+    """``KIND/KIND.json`` below one place, read once: nobody else writes while the fence is held.
 
-    directory: Path
+    Any failure of the place is an `OSError`.
+    """
 
-    def path(self, kind: str) -> Path:
-        """One file."""
-        return self.directory / path(kind)
+    place: Held
+    contents: dict[str, bytes]
+    names: set[str]
+    _kept: dict[str, bytes | None] = field(default_factory=dict)
 
-    def _kept(self, kind: str) -> Path:
-        return self.directory / f"{kind.replace('/', '.')}.previous.json"
+    @classmethod
+    async def read(cls, place: Held) -> Self:
+        """The files as they are."""
+        listing = await place.read()
+        return cls(place, dict(listing.contents), set(listing.names))
 
     def version(self, kind: str) -> str | None:
         """The version in a file, or None when there is no file, or none that can be read."""
-        content = self._read(self.path(kind))
+        content = self._content(path(kind))
         return content["version_info"] if content else None
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
+    def _content(self, name: str) -> dict[str, Any] | None:
         try:
-            content = read_json(path)
-        except (OSError, ValueError):
+            content = json.loads(self.contents.get(name, b"null"))
+        except ValueError:
             return None
-        return content if content and isinstance(content.get("version_info"), str) else None
+        said = isinstance(content, dict) and isinstance(content.get("version_info"), str)
+        return content if said else None
 
     def resources(self, kind: str) -> list[Resource]:
         """What a file says; nothing when there is none that can be read."""
-        found: list[Resource] = (self._read(self.path(kind)) or {}).get("resources", [])
+        found: list[Resource] = (self._content(path(kind)) or {}).get("resources", [])
         return found
 
     def state(self) -> State:
@@ -51,7 +57,7 @@ class EnvoyFiles:
         for name, cluster in clusters.items():
             source = cluster.get("eds_cluster_config", {}).get("eds_config")
             if source:
-                content = self._read(self.directory / source["path_config_source"]["path"]) or {}
+                content = self._content(source["path_config_source"]["path"]) or {}
                 for assignment in content.get("resources", ()):
                     endpoints[name] = assignment
         return State(
@@ -61,73 +67,89 @@ class EnvoyFiles:
             endpoints=endpoints,
         )
 
-    def write(
-        self, kind: str, resources: Sequence[Resource], *, anew: bool = False, keep: bool = True
-    ) -> str:
-        """Put resources in place, unless the file says the same already; returns its version.
+    def next(
+        self, kind: str, resources: Sequence[Resource], *, anew: bool = False
+    ) -> dict[str, Any] | None:
+        """The content that a file must be given, or None when it says the same already.
 
         ``anew``: under a new version in any case, because Envoy does not have the old one in force.
-        ``keep``: the file that is replaced is what `restore` brings back.
-
-        Raises
-        ------
-        OSError
-            It cannot be written; the file is what it was.
         """
-        self.path(kind).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        old = self._read(self.path(kind))
+        old = self._content(path(kind))
         number = int(old["version_info"].partition("-")[0]) + 1 if old else 1
         content = discovery(resources, number=number)
-        if keep:
-            self._keep(kind)
-        if old is not None and same_content(old, content) and not anew:
-            return str(old["version_info"])
-        write_atomic(self.path(kind), dump_json(content))
-        return str(content["version_info"])
+        return None if same_content(old, content) and not anew else content
 
-    def _keep(self, kind: str) -> None:
-        # A second name for the old file, because going back must not need space on the disk.
-        kept = self._kept(kind)
-        kept.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            kept.hardlink_to(self.path(kind))
+    async def write(self, contents: Mapping[str, Mapping[str, Any]], *, keep: bool = True) -> None:
+        """Put the contents of kinds in place, in the order given.
 
-    def restore(self, kind: str) -> str | None:
-        """Put the file back that `write` kept last; its version, or None when there was none.
-
-        Raises
-        ------
-        OSError
-            It cannot be renamed or removed.
+        ``keep``: what is replaced is what `restore` brings back, unless an older one is kept already.
         """
-        try:
-            self._kept(kind).rename(self.path(kind))
-        except FileNotFoundError:
-            self.path(kind).unlink(missing_ok=True)
-        return self.version(kind)
+        fresh = [kind for kind in contents if keep and kind not in self._kept]
+        for kind in fresh:
+            self._kept[kind] = self.contents.get(path(kind))
+        await self.put(
+            {path(kind): dump_json(content) for kind, content in contents.items()},
+            keep={path(kind): kept_name(kind) for kind in fresh},
+        )
 
-    def prune(self) -> None:
-        """Delete the endpoints of clusters, and the sockets of gates, that are no more.
+    async def put(self, files: Mapping[str, bytes], *, keep: Mapping[str, str]) -> None:
+        """Write files by their names. What was not seen to be written may or may not be there."""
+        await self.place.write(files, keep=keep)
+        for name, kept in keep.items():
+            (self.names.add if name in self.contents else self.names.discard)(kept)
+        self.contents.update(files)
+        self.names.update(files)
 
-        Raises
-        ------
-        OSError
-            One cannot be deleted.
-        """
+    async def restore(self) -> dict[str, str | None]:
+        """Put everything back that `write` kept, the last first; the versions, None for no file."""
+        kept = dict(reversed(self._kept.items()))
+        self._kept.clear()
+        await self.place.restore(
+            {path(kind): None if old is None else kept_name(kind) for kind, old in kept.items()}
+        )
+        for kind, content in kept.items():
+            self.names.discard(kept_name(kind))
+            if content is None:
+                self.contents.pop(path(kind), None)
+                self.names.discard(path(kind))
+            else:
+                self.contents[path(kind)] = content
+        return {kind: self.version(kind) for kind in kept}
+
+    def forget(self) -> None:
+        """What was written until now stays."""
+        self._kept.clear()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to put back."""
+        return bool(self._kept)
+
+    async def prune(self) -> None:
+        """Delete the endpoints of clusters, and the sockets of gates, that are no more."""
         named = {
             cluster["eds_cluster_config"]["eds_config"]["path_config_source"]["path"]
             for cluster in self.resources("cds")
             if "eds_cluster_config" in cluster
         }
-        for found in (self.directory / "eds").glob("**/*.json"):
-            if str(found.relative_to(self.directory)) not in named:
-                found.unlink()
-        for folder in (self.directory / "eds").iterdir():
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        for kept in self.directory.glob("eds.*.previous.json"):
-            kept.unlink()
         gates = {socket_of(listener["name"]) for listener in self.resources("lds")}
-        for socket in self.directory.glob(socket_of(f"{GATE}*")):
-            if socket.name not in gates:
-                socket.unlink()
+        old = {
+            name
+            for name in self.names
+            if (name.startswith("eds/") and name not in named)
+            or (name.startswith("eds.") and name.endswith(_KEPT))
+            or (name.startswith(GATE) and name not in gates)
+        }
+        if old:
+            await self.place.delete(sorted(old))
+            self.names -= old
+            for name in old:
+                self.contents.pop(name, None)
+
+
+_KEPT = ".previous.json"
+
+
+def kept_name(kind: str) -> str:
+    """Under which second name the old file of a kind is kept."""
+    return f"{kind.replace('/', '.')}{_KEPT}"

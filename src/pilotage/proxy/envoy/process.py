@@ -54,6 +54,22 @@ def binary() -> Path:
     return path
 
 
+def arguments(settings: EnvoySettings) -> tuple[str, ...]:
+    """What Envoy is told beside its bootstrap file, wherever it runs."""
+    concurrency = settings.concurrency
+    return (
+        "--disable-hot-restart",
+        *("--log-level", "warning", "--log-format", _LOG_FORMAT),
+        *(("--concurrency", str(concurrency)) if concurrency else ()),
+    )
+
+
+def last_words(log: str) -> str:
+    """The last lines that Envoy said, without stamps and traces, as one."""
+    said = (_STAMP.sub("", line, count=1) for line in log.splitlines() if line.strip())
+    return " | ".join(deque((line for line in said if not _TRACE.match(line)), maxlen=_LINES))
+
+
 @dataclass(frozen=True, slots=True)
 class EnvoyProcess:
     """The one Envoy of a ``.pilotage/`` directory. Mutations are made by a caller who holds the fence."""
@@ -108,11 +124,9 @@ class EnvoyProcess:
         try:
             with self.log.open("rb") as file:
                 file.seek(since)
-                lines = file.read().decode(errors="replace").splitlines()
+                return last_words(file.read().decode(errors="replace"))
         except FileNotFoundError:
             return ""
-        said = (_STAMP.sub("", line, count=1) for line in lines if line.strip())
-        return " | ".join(deque((line for line in said if not _TRACE.match(line)), maxlen=_LINES))
 
     def said(self) -> int:
         """How much it has said so far, in bytes: what `words` begins after."""
@@ -136,13 +150,11 @@ class EnvoyProcess:
         (self.directory / ADMIN_SOCKET).unlink(missing_ok=True)
         self._status_path.unlink(missing_ok=True)
         said = self.said()
-        concurrency = settings.concurrency
         program = Program(
             argv=(
                 str(envoy),
-                *("-c", "bootstrap.json", "--disable-hot-restart"),
-                *("--log-level", "warning", "--log-format", _LOG_FORMAT),
-                *(("--concurrency", str(concurrency)) if concurrency else ()),
+                *("-c", "bootstrap.json"),
+                *arguments(settings),
             ),
             env=base_environment(os.environ),
             cwd=self.directory,

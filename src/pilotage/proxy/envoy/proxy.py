@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from pilotage.errors import ProxyError
-from pilotage.events import CommandRan, Emit
-from pilotage.host.fence import Fence
-from pilotage.host.files import dump_json, write_atomic
+from pilotage.events import Emit
+from pilotage.host.files import dump_json
 from pilotage.model import Endpoint, Route, Sample
+from pilotage.proxy.base import Ready
 from pilotage.proxy.checks import require_sound
-from pilotage.proxy.envoy import answers, config
-from pilotage.proxy.envoy.admin import Admin, connect
+from pilotage.proxy.envoy import answers, config, names
+from pilotage.proxy.envoy.admin import Admin
 from pilotage.proxy.envoy.change import Change, unwritten
 from pilotage.proxy.envoy.config import EnvoySettings
 from pilotage.proxy.envoy.files import EnvoyFiles
-from pilotage.proxy.envoy.names import Resource
-from pilotage.proxy.envoy.process import EnvoyProcess
+from pilotage.proxy.envoy.local import LocalPlace
+from pilotage.proxy.envoy.place import Held, Place, Unreachable, unreachable
 from pilotage.proxy.envoy.state import State
 from pilotage.proxy.envoy.steps import steps
 
@@ -36,86 +35,81 @@ _DRAIN_POLL = (
 
 @dataclass(frozen=True, slots=True)
 class EnvoyProxy:
-    """Envoy on this machine, one a project."""
+    """Envoy on one host, one a project and destination."""
 
     settings: EnvoySettings
-    emit: Emit
-
-    @property
-    def _process(self) -> EnvoyProcess:
-        return EnvoyProcess(self.settings)
-
-    @property
-    def _files(self) -> EnvoyFiles:
-        return EnvoyFiles(self.settings.directory)
-
-    @property
-    def _fence(self) -> Fence:
-        return Fence(self.settings.state_dir)
+    place: Place
 
     async def ensure(self, *, token: int) -> None:
         """Write what the configuration says, keep the route, and start Envoy if it does not run."""
-        async with self._fence.hold(token):
-            if self._process.alive:
-                await self._update()
+        async with self.place.hold(token) as held:
+            if await held.alive():
+                await self._update(held)
             else:
-                await self._start()
+                await self._start(held)
 
-    async def _start(self) -> None:
-        process, files = self._process, self._files
-        await process.stop()  # one that died has its port until the last of it is gone
-        process.require_port()  # before anything is written
-        said = process.said()
+    async def _start(self, place: Held) -> None:
+        await place.clear()  # before anything is written
+        said = await place.said()
+        files = await EnvoyFiles.read(place)
         now = files.state()
         way = steps(self.settings, now, now.route())
-        versions = {it.kind: self._write(it.kind, it.resources) for it in (*way.before, *way.after)}
-        self._write_rest()
+        wanted = {write.kind: write.resources for write in (*way.before, *way.after)}
+        contents = {kind: files.next(kind, resources) for kind, resources in wanted.items()}
+        try:
+            await files.write(
+                {k: content for k, content in contents.items() if content}, keep=False
+            )
+        except OSError as error:
+            raise unwritten(place.directory, error) from error
+        await self._write_rest(files)
         with contextlib.suppress(OSError):
-            files.prune()
-        started = time.monotonic()
-        await process.start()
-        argv = ("envoy", "-c", str(self.settings.directory / "bootstrap.json"))
-        seconds = time.monotonic() - started
-        self.emit(CommandRan(host=self.settings.host, argv=argv, seconds=seconds, status=0))
+            await files.prune()
+        await place.start()
         try:
             async with self._admin() as admin:
-                await self._require_in_force(admin, versions, said)
-        except BaseException:
-            await asyncio.shield(process.stop())
+                change = Change(self.settings, admin, files, State(), {})
+                await change.require(
+                    {kind: files.version(kind) or "" for kind in wanted}, said=said
+                )
+        except BaseException as error:
+            if isinstance(error, ProxyError):
+                error.state = "no edge runs"
+            await asyncio.shield(place.stop())
             raise
 
-    async def _require_in_force(self, admin: Admin, versions: Mapping[str, str], said: int) -> None:
-        change = Change(self.settings, admin, State())
-        try:
-            for kind, version in versions.items():
-                await change.confirm(kind, version, refused=0, said=said)
-        except ProxyError as error:
-            error.state = "no edge runs"
-            raise
-
-    async def _update(self) -> None:
+    async def _update(self, place: Held) -> None:
         """Bring a running Envoy to what the configuration says."""
-        # A deployer that was killed may just have started it.
-        await self._process.ready(since=self._process.said())
-        self._write_rest()
+        await place.ready()
+        files = await EnvoyFiles.read(place)
+        await self._write_rest(files)
+        async with self._change(files) as change:
+            await change.make(change.now.route())
+
+    @contextlib.asynccontextmanager
+    async def _change(self, files: EnvoyFiles) -> AsyncIterator[Change]:
         async with self._admin() as admin:
-            now = await admin.state()
-            await Change(self.settings, admin, now).make(now.route())
+            state, standing = await admin.all()
+            yield Change(self.settings, admin, files, state, standing)
 
     async def observe(self) -> Mapping[str, Route]:
         """What Envoy itself says that it does; nothing when it does not run."""
         try:
-            async with self._asked() as admin:
-                return {self.settings.host: (await admin.state()).route()} if admin else {}
+            async with self.place.admin() as admin:
+                return {self.place.host: (await admin.state()).route()}
         except OSError:
             return {}
 
-    async def apply(self, host: str, route: Route, *, token: int) -> float:
+    async def apply(
+        self, host: str, route: Route, *, token: int, ready: Ready | None = None
+    ) -> float:
         """Put in force what the route needs, then the route, and take away what it needs no more."""
         self._require_host(host)
         require_sound(host, route)
-        async with self._fence.hold(token), self._admin() as admin:
-            return await Change(self.settings, admin, await admin.state()).make(route)
+        async with self.place.hold(token) as held:
+            files = await EnvoyFiles.read(held)
+            async with self._change(files) as change:
+                return await change.make(route, ready=ready)
 
     async def measure(self, release: str) -> Mapping[str, Sample]:
         """Envoy's own counts of the answers; `pilotage.proxy.envoy.answers` says of which.
@@ -123,20 +117,10 @@ class EnvoyProxy:
         Latencies are a second old at most. They begin anew, as the counts do, when Envoy is started.
         """
         try:
-            async with self._asked() as admin:
-                stats = await admin.answers() if admin else None
+            async with self.place.admin() as admin:
+                return {self.place.host: answers.sample(await admin.answers(), release)}
         except OSError:
             return {}
-        return {self.settings.host: answers.sample(stats, release)} if stats else {}
-
-    @contextlib.asynccontextmanager
-    async def _asked(self) -> AsyncIterator[Admin | None]:
-        """The admin interface; None when no Envoy runs."""
-        if self._process.alive:
-            async with connect(self.settings.directory) as admin:
-                yield admin
-        else:
-            yield None
 
     async def drain(self, host: str, endpoints: tuple[Endpoint, ...], *, limit: float) -> int:
         """Poll Envoy's own count of each endpoint's requests.
@@ -151,10 +135,10 @@ class EnvoyProxy:
         deadline = time.monotonic() + limit
         while addresses:
             try:
-                async with connect(self.settings.directory) as admin:
+                async with self.place.admin() as admin:
                     return await self._drained(admin, addresses, deadline)
             except OSError as error:
-                if not self._process.alive:
+                if not await self._alive():
                     break  # what was in flight ended with Envoy
                 if time.monotonic() >= deadline:
                     raise self._silent(error) from error
@@ -173,38 +157,35 @@ class EnvoyProxy:
 
     async def remove(self, *, token: int) -> None:
         """Stop Envoy and delete its files."""
-        async with self._fence.hold(token):
-            await self._process.stop()
+        async with self.place.hold(token) as held:
+            await held.stop()
             try:
-                await asyncio.to_thread(shutil.rmtree, self.settings.directory)
-            except FileNotFoundError:
-                pass
+                await held.destroy()
             except OSError as error:
-                raise unwritten(str(self.settings.directory), error) from error
+                raise unwritten(self.place.directory, error) from error
 
     # -- files -------------------------------------------------------------------------------
 
-    def _write_rest(self) -> None:
+    async def _write_rest(self, files: EnvoyFiles) -> None:
         """Write what is read at the start of Envoy, and the certificate, which it confirms nowhere."""
         settings = self.settings
+        wanted = {"bootstrap.json": dump_json(config.bootstrap(settings))}
         if settings.tls:
             for path in (settings.tls.certificate, settings.tls.key):
                 if not path.is_file():
                     raise ProxyError("there is no such certificate or key", where=str(path))
-            self._write("sds", (config.certificate(settings.tls),))
-        path = settings.directory / "bootstrap.json"
+            secret = files.next("sds", (config.certificate(settings.tls),))
+            if secret is not None:
+                wanted[names.path("sds")] = dump_json(secret)
+        changed = {
+            name: content for name, content in wanted.items() if files.contents.get(name) != content
+        }
+        if not changed:
+            return
         try:
-            settings.directory.mkdir(mode=0o700, exist_ok=True)
-            write_atomic(path, dump_json(config.bootstrap(settings)))
+            await files.put(changed, keep={})
         except OSError as error:
-            raise unwritten(str(path), error) from error
-
-    def _write(self, kind: str, resources: Sequence[Resource]) -> str:
-        try:
-            self.settings.directory.mkdir(mode=0o700, exist_ok=True)
-            return self._files.write(kind, resources)
-        except OSError as error:
-            raise unwritten(str(self._files.path(kind)), error) from error
+            raise unwritten(f"{self.place.directory}/{next(iter(changed))}", error) from error
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -212,10 +193,10 @@ class EnvoyProxy:
     async def _admin(self) -> AsyncIterator[Admin]:
         """The admin interface; what goes wrong with it is told as what it means."""
         try:
-            async with connect(self.settings.directory) as admin:
+            async with self.place.admin() as admin:
                 yield admin
         except OSError as error:
-            if self._process.alive:
+            if await self._alive():
                 raise self._silent(error) from error
             raise ProxyError(
                 "Envoy is gone",
@@ -224,16 +205,27 @@ class EnvoyProxy:
                 next="`pilotage deploy` starts it again with the route that it had",
             ) from error
 
+    async def _alive(self) -> bool:
+        try:
+            return await self.place.alive()
+        except Unreachable as error:
+            raise unreachable(self.place.host, error) from error
+
     def _silent(self, error: OSError) -> ProxyError:
         return ProxyError(
             f"Envoy runs, and its admin interface does not answer: {error.strerror or error}",
-            where=str(self.settings.directory),
+            where=self.place.directory,
             state="it is not certain which route is in force",
-            next=f"see {self._process.log}",
+            next=f"see {self.place.log}, and whether the way to its socket is open",
         )
 
     def _require_host(self, host: str) -> None:
-        if host != self.settings.host:
+        if host != self.place.host:
             raise ProxyError(
-                f"this proxy is on {self.settings.host}, and knows no host {host}", where=host
+                f"this proxy is on {self.place.host}, and knows no host {host}", where=host
             )
+
+
+def local_edge(settings: EnvoySettings, emit: Emit) -> EnvoyProxy:
+    """The edge of this machine."""
+    return EnvoyProxy(settings, LocalPlace(settings, emit))

@@ -8,7 +8,7 @@ wanted, and the next change does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pilotage.model import Route
@@ -38,6 +38,22 @@ class Steps:
 
     before: tuple[Write, ...]
     after: tuple[Write, ...]
+
+
+def batches(writes: Iterable[Write]) -> list[tuple[Write, ...]]:
+    """What may be put in force together, in any order; each batch waits for the one before.
+
+    The route waits for all that it needs, a file that is written twice for its first content, and a gate
+    goes only after the clusters that led to it.
+    """
+    found: list[list[Write]] = []
+    for write in writes:
+        kinds = {it.kind for it in found[-1]} if found else {write.kind}
+        if write.kind in ("rds", "lds") or write.kind in kinds:
+            found.append([write])
+        else:
+            found[-1].append(write)
+    return [tuple(batch) for batch in found]
 
 
 def steps(settings: EnvoySettings, now: State, route: Route) -> Steps:

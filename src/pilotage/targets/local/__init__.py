@@ -5,16 +5,9 @@ configuration, and outlives the command that started it.
 """
 
 from pilotage.targets.local.hostname import default_host
-from pilotage.targets.local.spec import (
-    AliveHealth,
-    CommandHealth,
-    Health,
-    HttpHealth,
-    LocalPrepare,
-    LocalRole,
-    LocalService,
-)
+from pilotage.targets.local.spec import LocalPrepare, LocalRole, LocalService
 from pilotage.targets.local.target import LocalTarget
+from pilotage.targets.shared.health import AliveHealth, CommandHealth, Health, HttpHealth
 
 __all__ = [
     "AliveHealth",

@@ -1,18 +1,14 @@
-"""The environment of an instance: what it inherits, what the configuration says, and what we tell it.
-
-Ours comes last and wins, because the evidence that a contract half waits for hangs on it: a session
-of the database carries the release that opened it, by the URL and by ``PGAPPNAME``.
-"""
+"""The environment of a process: what it inherits, what the configuration says, and what we tell it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from pilotage.host.application_name import ours_first, with_application_name
 from pilotage.host.environment import base_environment
-from pilotage.model import Instance, session_name
+from pilotage.model import Instance
 from pilotage.secret import Secret, reveal
+from pilotage.targets.shared.environment import told
 
 
 def instance_environment(
@@ -23,17 +19,10 @@ def instance_environment(
     port: int | None,
 ) -> dict[str, str]:
     """The whole environment of an instance's process, secrets revealed: never to be written down."""
-    name = session_name(instance.release)
-    own = {
-        "PILOTAGE_RELEASE": instance.release,
-        "PILOTAGE_ROLE": instance.role,
-        "PILOTAGE_INSTANCE": instance.id,
-        "PGAPPNAME": ours_first(name, reveal(env.get("PGAPPNAME", ""))),
-    }
+    revealed = {key: reveal(value) for key, value in told(instance, env).items()}
     if port is not None:
-        own["PORT"] = str(port)
-    given = {key: reveal(with_application_name(value, name)) for key, value in env.items()}
-    return base_environment(environ) | given | own
+        revealed["PORT"] = str(port)
+    return base_environment(environ) | revealed
 
 
 def prepare_environment(

@@ -9,6 +9,7 @@ be alive, and whoever takes the lease over in between, or the record, is not run
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -25,7 +26,7 @@ from pilotage.host.fence import Fence
 from pilotage.host.launch import Program, Status, attach, launch
 from pilotage.host.process import ProcessId
 from pilotage.model import Instance, Kind, Life
-from pilotage.targets.base import Gate
+from pilotage.targets.base import Gate, OnWritten
 from pilotage.targets.local.environment import instance_environment
 from pilotage.targets.local.ports import free_port
 from pilotage.targets.local.records import Record, Records
@@ -156,9 +157,15 @@ class Launcher:
                 raise
 
     async def attach(
-        self, record: Record, program: Program, *, token: int | None, gate: Gate
+        self,
+        record: Record,
+        program: Program,
+        *,
+        token: int | None,
+        gate: Gate,
+        written: OnWritten | None = None,
     ) -> Status:
-        """Await the gate, then run the program on our own terminal, to its end."""
+        """Await the gate, then run the program on our own terminal, to its end; ``written``: without one."""
         with self._told(record.instance):
             try:
                 await gate()
@@ -169,10 +176,11 @@ class Launcher:
                             where=self._where(record.instance),
                             next="wait for its end",
                         )
-                with _terminal_signals_ignored():
+                with contextlib.nullcontext() if written else _terminal_signals_ignored():
                     return await attach(
                         replace(program, log=None),
                         record=lambda shim: self._records.write(replace(record, shim=shim)),
+                        written=written,
                     )
             finally:
                 await asyncio.shield(self.take_back(record))

@@ -9,45 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pilotage.secret import Secret
-
-Environment = Mapping[str, str | Secret]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpHealth:
-    """Healthy once ``GET path`` answers with ``status``; None means any 2xx.
-
-    ``host``: the Host header, by default the address. ``interval``, ``timeout`` (of one request) and
-    ``limit`` (of the whole wait) are seconds.
-    """
-
-    path: str = "/up"
-    host: str | None = None
-    status: int | None = None
-    interval: float = 0.1
-    timeout: float = 5.0
-    limit: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class AliveHealth:
-    """Healthy once the process has been alive for ``delay`` seconds."""
-
-    delay: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class CommandHealth:
-    """Healthy once the command, run as the instance is (its folder, its environment), exits with 0."""
-
-    cmd: str
-    interval: float = 1.0
-    timeout: float = 10.0
-    limit: float = 30.0
-
-
-Health = HttpHealth | AliveHealth | CommandHealth
+from pilotage.targets.shared.environment import Environment
+from pilotage.targets.shared.health import AliveHealth, Health
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pilotage.errors import TargetError, Unhealthy
+from pilotage.errors import TargetError, Unhealthy, UsageError
 from pilotage.events import CommandRan, Emit, Output
 from pilotage.host import logs
 from pilotage.host.fence import Fence
@@ -21,7 +21,7 @@ from pilotage.host.launch import Status
 from pilotage.model import Host, Instance, Kind
 from pilotage.secret import Secret, mask
 from pilotage.source import GitSource
-from pilotage.targets.base import Gate, Job, OnOutput, TargetView
+from pilotage.targets.base import SOON, Gate, Job, OnOutput, TargetView
 from pilotage.targets.local import stopping
 from pilotage.targets.local.document import LocalDocument
 from pilotage.targets.local.environment import (
@@ -29,10 +29,11 @@ from pilotage.targets.local.environment import (
     prepare_environment,
     shell_argv,
 )
-from pilotage.targets.local.health import probe_command, probe_http
+from pilotage.targets.local.health import probe_command
 from pilotage.targets.local.launcher import Launcher
 from pilotage.targets.local.records import Record, Records
-from pilotage.targets.local.spec import AliveHealth, HttpHealth, LocalRole, LocalService
+from pilotage.targets.local.spec import LocalRole, LocalService
+from pilotage.targets.shared.health import AliveHealth, HttpHealth, Patience, probe_http
 
 QUOTED = 10
 """How many of its last lines are quoted when an instance fails."""
@@ -65,6 +66,10 @@ class LocalTarget:
     def _launcher(self) -> Launcher:
         return Launcher(self.service)
 
+    async def highest(self) -> int:
+        """What this machine's fence says."""
+        return self._fence.highest()
+
     async def observe(self, *, token: int | None = None) -> TargetView:
         """Read every record, and look whether its process lives."""
         name = self.service.host
@@ -79,14 +84,23 @@ class LocalTarget:
             return TargetView(hosts=(Host(name, reachable=False, detail=str(error)),), instances=())
         return TargetView(hosts=(Host(name),), instances=instances)
 
-    def last_lines(self, id: str, *, lines: int = QUOTED) -> tuple[str, ...]:
+    async def last_lines(
+        self, id: str, *, lines: int | None = QUOTED, since: str | None = None
+    ) -> tuple[str, ...]:
         """The last lines that an instance printed, also after it was stopped; secrets are masked."""
+        _require_no_times(since)
+        return self._printed(id, lines)
+
+    def _printed(self, id: str, lines: int | None = QUOTED) -> tuple[str, ...]:
         found = logs.tail(self._records.log_path(id), lines)
         return tuple(mask(line, self._secrets()) for line in found)
 
-    async def follow(self, id: str, output: OnOutput, *, lines: int | None = None) -> None:
+    async def follow(
+        self, id: str, output: OnOutput, *, lines: int | None = None, since: str | None = None
+    ) -> None:
         """Give the lines of an instance to ``output`` until it ends; the last ``lines`` of those that
         are there already, None for all. Secrets are masked."""
+        _require_no_times(since)
         records = self._records
         record = records.read(id)
         path = records.log_path(id)
@@ -139,42 +153,69 @@ class LocalTarget:
 
     async def check(self, instance: Instance, *, limit: float | None = None) -> float:
         """Ask until it is healthy, dead, or the limit is reached."""
-        role = self._role(instance)
-        record = self._known(instance)
-        health = role.health
-        began = time.monotonic()
+        health = self._role(instance).health
         if isinstance(health, AliveHealth):
-            wanted, interval = health.delay if limit is None else min(health.delay, limit), 0.05
+            wanted = health.delay if limit is None else min(health.delay, limit)
         else:
-            wanted, interval = health.limit if limit is None else limit, health.interval
-        deadline = began + wanted
+            wanted = health.limit if limit is None else limit
+        return await self._wait(instance, Patience(wanted))
+
+    async def _wait(self, instance: Instance, patience: Patience) -> float:
+        role, record = self._role(instance), self._known(instance)
+        interval = 0.05 if isinstance(role.health, AliveHealth) else role.health.interval
         while True:
-            why = await self._ask(record, role)
-            now = time.monotonic()
+            why = await self._ask(record, role, patience)
             if not why:
-                return now - began
+                return patience.passed
             view = self._records.view(record)
             if not view.alive:
                 raise self._unhealthy(instance, view.detail)
-            if now >= deadline:
-                after = f"not healthy after {wanted:g} s: " if wanted else ""
+            if patience.left <= 0:
+                after = f"not healthy after {patience.given:g} s: " if patience.given else ""
                 raise self._unhealthy(instance, f"{after}{why}")
-            await asyncio.sleep(min(interval, max(deadline - now, 0)))
+            await asyncio.sleep(min(interval, max(patience.left, 0)))
 
-    async def _ask(self, record: Record, role: LocalRole) -> str:
+    async def _ask(self, record: Record, role: LocalRole, patience: Patience) -> str:
         if not self._records.alive(record):
             return "it does not run"
         health = role.health
         if isinstance(health, HttpHealth):
             if record.instance.address is None:
                 return "it has no address to ask"
-            return await probe_http(health, record.instance.address)
+            connect = patience.hearing(asyncio.open_connection)
+            return await probe_http(health, record.instance.address, connect)
         if isinstance(health, AliveHealth):
             assert record.shim is not None
             left = health.delay - record.shim.age
             return f"alive for {record.shim.age:.1f} of {health.delay:g} s" if left > 0 else ""
         env = instance_environment(record.instance, role.env, environ=os.environ, port=record.port)
         return await probe_command(health, cwd=record.cwd, env=env)
+
+    async def boot(
+        self,
+        instance: Instance,
+        revision: str,
+        *,
+        limit: float,
+        token: int,
+        gate: Gate,
+        output: OnOutput,
+    ) -> Instance:
+        """Start and wait. A process is never started again by itself."""
+        started = await self.start(instance, revision, token=token, gate=gate)
+        health = self._role(instance).health
+        printed = asyncio.create_task(self._tell(started, output))
+        try:
+            await self._wait(started, Patience(health.limit, quiet=limit))
+        finally:
+            printed.cancel()
+            await asyncio.gather(printed, return_exceptions=True)
+        return started
+
+    async def _tell(self, instance: Instance, output: OnOutput) -> None:
+        """What it prints, once it takes longer than usual."""
+        await asyncio.sleep(SOON)
+        await self.follow(instance.id, output)
 
     async def stop(self, instance: Instance, *, token: int) -> bool:
         """SIGTERM to its process group, grace, SIGKILL; forget it once nothing of it is left."""
@@ -218,10 +259,14 @@ class LocalTarget:
             record = await self._begin(job.instance, job.revision, role, token=token, again=False)
         program = launcher.program(record, role, job.argv, timeout=job.timeout)
         if job.interactive:
-            status = await launcher.attach(record, program, token=token, gate=gate)
+            status = await launcher.attach(
+                record, program, token=token, gate=gate, written=job.written
+            )
             return self._exit_code(job, status)
         if record.shim is None:
             record = await launcher.launch(record, program, token=token, gate=gate)
+        if job.detached:
+            return 0
         await logs.follow(
             records.log_path(job.instance.id),
             lambda line: output(mask(line, secrets)),
@@ -273,7 +318,7 @@ class LocalTarget:
         return record
 
     def _unhealthy(self, instance: Instance, why: str) -> Unhealthy:
-        lines = self.last_lines(instance.id)
+        lines = self._printed(instance.id)
         quoted = "\n    ".join(("", *lines)) if lines else " (it printed nothing)"
         return Unhealthy(
             f"{why}; its last output:{quoted}",
@@ -296,3 +341,11 @@ class LocalTarget:
 
 def _secrets_in(env: Mapping[str, str | Secret]) -> tuple[Secret, ...]:
     return tuple(value for value in env.values() if isinstance(value, Secret))
+
+
+def _require_no_times(since: str | None) -> None:
+    if since is not None:
+        raise UsageError(
+            "--since: what processes of this machine print has no times",
+            next="--lines N shows the last ones",
+        )

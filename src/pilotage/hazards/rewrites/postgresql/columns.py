@@ -7,9 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import postgast
-from postgast import pg_query_pb2 as pb
-
 from pilotage.hazards.rewrites import (
     NO_TRANSACTION,
     Rewriter,
@@ -18,8 +15,10 @@ from pilotage.hazards.rewrites import (
     sections,
     some_value,
 )
+from pilotage.hazards.rewrites.postgresql.apart import column_alone
 from pilotage.hazards.rewrites.postgresql.naming import beside, literal, quoted, tree, written
 from pilotage.migrate.sql import change as c
+from pilotage.migrate.sql.postgresql.libpg_query import pb, walk
 from pilotage.migrate.sql.postgresql.tables import deparsed, expression
 
 
@@ -133,19 +132,18 @@ class Columns(Rewriter):
             ),
             section("backfill", f"UPDATE {on} SET {name} = {value} WHERE {name} IS NULL"),
             section("verify", f"SELECT * FROM {on} WHERE {name} IS NULL LIMIT 5"),
-            self._present(table, column),
+            in_contract(*self._made_present(table, column), note=NO_TRANSACTION),
         )
 
     @staticmethod
-    def _present(table: c.Name, column: str) -> str:
-        """The contract half that makes NOT NULL cheap: a CHECK that is validated first."""
+    def _made_present(table: c.Name, column: str) -> tuple[str, ...]:
+        """A cheap SET NOT NULL: a CHECK is validated first."""
         on, name, check = written(table), quoted(column), quoted(f"{table.name}_{column}_present")
-        return in_contract(
+        return (
             f"ALTER TABLE {on} ADD CONSTRAINT {check} CHECK ({name} IS NOT NULL) NOT VALID",
             f"ALTER TABLE {on} VALIDATE CONSTRAINT {check}",
             f"ALTER TABLE {on} ALTER COLUMN {name} SET NOT NULL",
             f"ALTER TABLE {on} DROP CONSTRAINT {check}",
-            note=NO_TRANSACTION,
         )
 
     def add_column_not_null(self, change: c.AddColumn) -> str:
@@ -193,8 +191,16 @@ class Columns(Rewriter):
                 f"ALTER TABLE {on} ALTER COLUMN {name} SET DEFAULT {default}",
             ),
             section("backfill", f"UPDATE {on} SET {name} = {default} WHERE {name} IS NULL"),
-            self._present(change.table, change.column.name) if required else "",
+            self._completed(change, required=required),
         )
+
+    def _completed(self, change: c.AddColumn, *, required: bool) -> str:
+        """The contract half that adds, over rows that all have their value, what stood beside the column."""
+        key = any(constraint.kind == "primary key" for constraint in change.constraints)
+        _, steps = column_alone(change)
+        if required or key:
+            steps = (*self._made_present(change.table, change.column.name), *steps)
+        return in_contract(*steps, note=NO_TRANSACTION) if steps else ""
 
     def _computed(self, change: c.AddColumn) -> str:
         """A trigger in place of GENERATED … STORED."""
@@ -206,7 +212,7 @@ class Columns(Rewriter):
             if item.constraint.contype == pb.CONSTR_GENERATED
         )
         value = expression(generated.raw_expr)
-        for _, inner in postgast.walk(generated.raw_expr):
+        for inner in walk(generated.raw_expr):
             if isinstance(inner, pb.ColumnRef):
                 inner.fields.insert(0, pb.Node(string=pb.String(sval="new")))
         of_new = expression(generated.raw_expr)
@@ -226,29 +232,13 @@ class Columns(Rewriter):
                 "backfill",
                 f"UPDATE {on} SET {name} = {value} WHERE {name} IS DISTINCT FROM {value}",
             ),
+            self._completed(change, required=change.column.not_null),
         )
 
     def add_column_without(self, change: c.AddColumn) -> str:
         """The bare column, then each constraint as its own rewrite adds it."""
-        node = tree(change.sql)
-        definition = getattr(node.cmds[0].alter_table_cmd, "def").column_def
-        apart = [item for item in definition.constraints if item.constraint.contype in _APART]
-        kept = [item for item in definition.constraints if item.constraint.contype not in _APART]
-        constraints = [_of_table(item.constraint, change.column.name) for item in apart]
-        kept_copies = []
-        for item in kept:
-            copy = pb.Node()
-            copy.CopyFrom(item)
-            kept_copies.append(copy)
-        del definition.constraints[:]
-        definition.constraints.extend(kept_copies)
-        steps = [section("expand", deparsed(node), note=NO_TRANSACTION)]
-        for read, constraint in zip(change.constraints, constraints, strict=True):
-            adding = tree(f"ALTER TABLE {written(change.table)} ADD CONSTRAINT x CHECK (true)")
-            getattr(adding.cmds[0].alter_table_cmd, "def").constraint.CopyFrom(constraint)
-            added = c.AddConstraint(table=change.table, constraint=read, sql=deparsed(adding))
-            steps.append(self.add_constraint(added).split("\n", 2)[2])
-        return "".join(steps)
+        bare, steps = column_alone(change)
+        return section("expand", bare, *steps, note=NO_TRANSACTION)
 
     def add_column_of_base_type(self, change: c.AddColumn) -> str:
         """The column with a placeholder for the type under the domain."""
@@ -300,7 +290,6 @@ _COUNTED = {
     "smallserial": "smallint",
     "serial2": "smallint",
 }
-_APART = (pb.CONSTR_CHECK, pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, pb.CONSTR_FOREIGN)
 _RANGES = {
     "smallint": ("-32768", "32767"),
     "int": ("-2147483648", "2147483647"),
@@ -310,17 +299,6 @@ _WIDER = {
     **dict.fromkeys(("int4", "int2"), "int8"),
     **dict.fromkeys(("serial", "serial4", "smallserial", "serial2"), "bigserial"),
 }
-
-
-def _of_table(constraint: Any, column: str) -> Any:
-    """A constraint that stands beside a column as one of the table."""
-    made = pb.Constraint()
-    made.CopyFrom(constraint)
-    if made.contype == pb.CONSTR_FOREIGN:
-        made.fk_attrs.add().string.sval = column
-    elif made.contype != pb.CONSTR_CHECK:
-        made.keys.add().string.sval = column
-    return made
 
 
 def _retype(type_name: Any, names: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pilotage.hazards.rewrites import NO_TRANSACTION, Rewriter, in_contract, section, sections
+from pilotage.hazards.rewrites.postgresql.apart import in_steps, primary_key
 from pilotage.hazards.rewrites.postgresql.naming import beside, quoted, tree, written
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.postgresql.names import index_name
@@ -16,35 +17,11 @@ class Constraints(Rewriter):
 
     def add_constraint(self, change: c.AddConstraint, nullable: tuple[str, ...] = ()) -> str:
         """NOT VALID and VALIDATE in two transactions, or a unique index built beside writers."""
-        on, constraint = written(change.table), change.constraint
-        if constraint.kind == "exclude":
-            return ""
-        node = tree(change.sql)
-        definition = getattr(node.cmds[0].alter_table_cmd, "def").constraint
-        suffix = {"check": "check", "foreign key": "fkey", "unique": "key", "primary key": "pkey"}
-        parts = (change.table.name, *constraint.columns, suffix[constraint.kind])
-        name = constraint.name or "_".join(
-            parts if constraint.kind != "primary key" else (parts[0], parts[-1])
-        )
-        definition.conname = name
-        if constraint.kind in ("check", "foreign key"):
-            definition.skip_validation, definition.initially_valid = True, False
-            steps: tuple[str, ...] = (
-                deparsed(node),
-                f"ALTER TABLE {on} VALIDATE CONSTRAINT {quoted(name)}",
-            )
+        if change.constraint.kind == "primary key":
+            steps = primary_key(change.sql, change.table, nullable)
         else:
-            columns = ", ".join(quoted(column) for column in constraint.columns)
-            kind = constraint.kind.upper()
-            present = f"{change.table.name}_present"
-            proves, proved = _present(on, quoted(present), nullable)
-            steps = (
-                f"CREATE UNIQUE INDEX CONCURRENTLY {quoted(name)} ON {on} ({columns})",
-                *proves,
-                f"ALTER TABLE {on} ADD CONSTRAINT {quoted(name)} {kind} USING INDEX {quoted(name)}",
-                *proved,
-            )
-        return section("expand", *steps, note=NO_TRANSACTION)
+            steps = in_steps(change.sql)
+        return section("expand", *steps, note=NO_TRANSACTION) if steps else ""
 
     def plain_domain(self, change: c.Create) -> str:
         """The domain by itself; each table demands the rest with a CHECK of its own."""
@@ -139,19 +116,3 @@ class Constraints(Rewriter):
         node = tree(change.sql)
         node.params.add().def_elem.defname = "concurrently"
         return section("expand", deparsed(node), note=NO_TRANSACTION)
-
-
-def _present(
-    on: str, name: str, nullable: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What proves, ahead of a primary key, that columns are never NULL; and what takes the proof away.
-
-    ADD PRIMARY KEY believes a valid CHECK as SET NOT NULL does, and reads nothing then.
-    """
-    if not nullable:
-        return (), ()
-    condition = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in nullable)
-    return (
-        f"ALTER TABLE {on} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID",
-        f"ALTER TABLE {on} VALIDATE CONSTRAINT {name}",
-    ), (f"ALTER TABLE {on} DROP CONSTRAINT {name}",)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.postgresql import parser
+from pilotage.migrate.sql.postgresql.libpg_query import pb
 
 quoted = parser.quote
 
@@ -22,8 +23,12 @@ def beside(name: c.Name, other: str) -> str:
 
 
 def tree(sql: str) -> Any:
-    """A statement's node, to be changed: the parser keeps its own."""
-    return deepcopy(parser.tree(sql))
+    """A statement's node, to be changed: the parser keeps its own. An index is without the parser's default
+    of its method, which nobody wrote."""
+    node = deepcopy(parser.tree(sql))
+    if isinstance(node, pb.IndexStmt) and node.access_method == "btree":
+        node.access_method = ""
+    return node
 
 
 def literal(text: str) -> str:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import postgast
-from postgast import pg_query_pb2 as pb
-
 from pilotage.hazards.rewrites import NO_TRANSACTION, Rewriter, in_contract, section, sections
 from pilotage.hazards.rewrites.postgresql.naming import literal, quoted, tree, written
 from pilotage.migrate.sql import change as c
+from pilotage.migrate.sql.postgresql.libpg_query import pb, walk
 from pilotage.migrate.sql.postgresql.tables import deparsed, expression
 
 
@@ -142,9 +140,9 @@ def _builds_on_itself(target: Any) -> bool:
         isinstance(inner, pb.A_Expr)
         and any(
             isinstance(leaf, pb.ColumnRef) and leaf.fields[-1].string.sval == target.name
-            for _, leaf in postgast.walk(inner)
+            for leaf in walk(inner)
         )
-        for _, inner in postgast.walk(target.val)
+        for inner in walk(target.val)
     )
 
 

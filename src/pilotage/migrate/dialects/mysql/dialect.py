@@ -20,12 +20,15 @@ from pilotage.migrate.dialects.base import (
     Session,
     StatementError,
     Trouble,
+    Vacuum,
+    Waiting,
     Walk,
     Window,
 )
-from pilotage.migrate.dialects.mysql import catalogue, dump, locks, walking
+from pilotage.migrate.dialects.mysql import catalogue, dump, locks, suffering, walking
 from pilotage.migrate.dialects.mysql.address import parse
 from pilotage.migrate.dialects.mysql.session import NO_DATABASE, MysqlSession, quoted
+from pilotage.migrate.dialects.probing import are_apart
 from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
 
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from pilotage.hazards.catalogue import Catalogue
     from pilotage.migrate.sql import Effect
 
-_PROBES = 3
 # Asked so that no proxy answers it from what it knows itself.
 _BACKEND = "SELECT CONNECTION_ID() + 0"
 
@@ -153,15 +155,12 @@ class MySQL(Dialect):
                 next="set migration_url to the server itself",
             ) from error
         try:
-            mine, others = {first.pid}, {second.pid}
-            for _ in range(_PROBES):
-                mine.add(int((await first.query(_BACKEND))[0][0]))
-                others.add(int((await second.query(_BACKEND))[0][0]))
+            apart = await are_apart(first, second, _BACKEND)
         except StatementError as error:
             raise DatabaseUnavailable(str(error), where=self.where) from error
         finally:
             await second.close()
-        if mine & others or len(mine) > 1 or len(others) > 1:
+        if not apart:
             raise PoolerUnsafe(
                 "the connection goes through a proxy that shares sessions: consecutive statements "
                 "reach different ones, so the migration lock would guard nothing",
@@ -312,6 +311,10 @@ class MySQL(Dialect):
         """See `walking.key`."""
         return await walking.key(session, table)
 
+    async def walk(self, session: Session, table: str, qualifier: str) -> Walk | None:
+        """See `walking.walk`."""
+        return await walking.walk(session, table, qualifier)
+
     async def window(
         self, session: Session, walk: Walk, cursor: list[str] | None, rows: int
     ) -> Window | None:
@@ -329,6 +332,31 @@ class MySQL(Dialect):
     async def total_rows(self, session: Session) -> int:
         """See `walking.total_rows`."""
         return await walking.total_rows(session, self._address.database)
+
+    # -- who suffers ---------------------------------------------------------------------------
+
+    async def others_at_work(self, watcher: Session, own: Sequence[Session]) -> bool | None:
+        """See `suffering.others_at_work`."""
+        return await suffering.others_at_work(watcher, _pids(own))
+
+    async def standbys_behind(self, watcher: Session, position: str) -> list[str] | None:
+        """See `suffering.standbys_behind`."""
+        return await suffering.standbys_behind(watcher)
+
+    async def longest_wait(self, watcher: Session, own: Sequence[Session]) -> list[Waiting] | None:
+        """See `suffering.longest_wait`."""
+        maria = cast(MysqlSession, watcher).maria
+        return await suffering.longest_wait(watcher, _pids(own), milliseconds=maria)
+
+    async def oldest_transaction(
+        self, watcher: Session, own: Sequence[Session]
+    ) -> list[Waiting] | None:
+        """See `suffering.oldest_transaction`."""
+        return await suffering.oldest_transaction(watcher, _pids(own))
+
+    async def vacuum(self, watcher: Session, table: str) -> Vacuum | None:
+        """See `suffering.purge`."""
+        return await suffering.purge(watcher)
 
     # -- the catalogue -------------------------------------------------------------------------
 
@@ -375,3 +403,7 @@ class MySQL(Dialect):
             return None
         rows = await session.query("SELECT GTID_SUBSET($1, @@GLOBAL.gtid_executed)", position)
         return bool(rows[0][0])
+
+
+def _pids(sessions: Sequence[Session]) -> list[int]:
+    return [cast(MysqlSession, session).pid for session in sessions]

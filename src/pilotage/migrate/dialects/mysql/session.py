@@ -16,6 +16,7 @@ from pymysql.cursors import SSCursor
 
 from pilotage.migrate.dialects.base import OWN_PATIENCE, Row, StatementError, Trouble
 from pilotage.migrate.dialects.mysql.address import Address, Line
+from pilotage.migrate.dialects.mysql.beside import Beside
 
 _T = TypeVar("_T")
 
@@ -122,6 +123,11 @@ class _Limits:
     lock: float | None = OWN_PATIENCE
     total: float | None = None
 
+    @property
+    def fine(self) -> bool:
+        """Whether the wait for a lock has to be counted here, because the servers count whole seconds."""
+        return self.lock is not None and self.lock < math.ceil(self.lock)
+
 
 @dataclass(slots=True)
 class _Watch:
@@ -141,6 +147,7 @@ class MysqlSession:
         self.version = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pilotage-mysql")
         self._line: Line | None = None
+        self._beside = Beside(address)
         self._limits = _Limits()  # those that the server knows
         self._local = False  # until the end of the transaction
         self._variables: dict[str, str] = {}
@@ -265,6 +272,9 @@ class MysqlSession:
         """Bound the waits for locks and each statement that follows; see `Dialect.limit`."""
         await self._set_limits(_Limits(lock, total))
         self._local = local
+        if self._limits.fine and not self._beside.ready:
+            with suppress(pymysql.MySQLError):  # then it is tried again when it is needed
+                await asyncio.to_thread(self._beside.open)
 
     async def _end_local(self) -> None:
         if self._local and self.connected:
@@ -317,7 +327,7 @@ class MysqlSession:
         timers = []
         if limits.total is not None:
             timers.append(self._later(limits.total, watch, always=True))
-        if limits.lock is not None and limits.lock < math.ceil(limits.lock):
+        if limits.lock is not None and limits.fine:
             timers.append(self._later(limits.lock, watch, always=False))
         try:
             return await self._call(lambda: work(line.connection))
@@ -375,24 +385,15 @@ class MysqlSession:
             row = cursor.fetchone()
             waits = row is not None and "metadata lock" in (row[0] or "")
             if (waits or always) and watch.trouble is None:
-                watch.trouble = Trouble.LOCK if waits else Trouble.TIMEOUT
                 cursor.execute(f"KILL QUERY {self.pid}")
+                watch.trouble = Trouble.LOCK if waits else Trouble.TIMEOUT
 
         await self._from_outside(work)
 
     async def _from_outside(self, work: Callable[[pymysql.cursors.Cursor], object]) -> None:
         """Do something about this session from another one."""
-
-        def whole() -> None:
-            other = self.address.connect(database=False)
-            try:
-                with other.connection.cursor() as cursor:
-                    work(cursor)
-            finally:
-                other.close()
-
         with suppress(pymysql.MySQLError):
-            await asyncio.to_thread(whole)
+            await asyncio.to_thread(self._beside.ask, work)
 
     async def _call(self, work: Callable[[], _T]) -> _T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -423,6 +424,8 @@ class MysqlSession:
             with suppress(StatementError):
                 await self._call(line.close)
         self._thread.shutdown()
+        if self._beside.ready:
+            await asyncio.to_thread(self._beside.close)
 
 
 def bound(sql: str, values: tuple[object, ...]) -> str:

@@ -62,6 +62,14 @@ async def key(session: Session, table: str) -> tuple[str, ...] | None:
     return tuple(min(keys)[2]) if keys else None
 
 
+async def walk(session: Session, table: str, qualifier: str) -> Walk | None:
+    """How to walk a table, with the types of its key; None where it has no key."""
+    columns = await key(session, table)
+    if columns is None:
+        return None
+    return Walk(table, columns, qualifier, await _types(session, table, columns))
+
+
 async def window(
     session: Session, walk: Walk, cursor: list[str] | None, rows: int
 ) -> Window | None:
@@ -73,7 +81,7 @@ async def window(
     if walk.end:
         bounds.append(_beyond(walk.key, "<=", walk.end))
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-    writers = [await _writer(session, walk, column) for column in walk.key]
+    writers = await _writers(session, walk)
     last = ", ".join(writer.sql for writer in writers)
     backwards = ", ".join(f"{column} DESC" for column in walk.key)
     bound = await session.query(
@@ -93,7 +101,7 @@ async def window(
 
 async def last(session: Session, walk: Walk) -> list[str] | None:
     """The greatest key now, as SQL literals; None where the table is empty."""
-    writers = [await _writer(session, walk, column) for column in walk.key]
+    writers = await _writers(session, walk)
     backwards = ", ".join(f"{column} DESC" for column in walk.key)
     found = await session.query(
         f"SELECT {', '.join(writer.sql for writer in writers)} FROM {walk.table}"
@@ -130,16 +138,27 @@ class _Writer:
         return f"{self.before}{value}{self.behind}"
 
 
-async def _writer(session: Session, walk: Walk, column: str) -> _Writer:
-    schema, table = parts(walk.table)
+async def _types(session: Session, table: str, key: tuple[str, ...]) -> tuple[str, ...]:
+    """Of each column its type, and the character set of its text."""
+    schema, name = parts(table)
     rows = await session.query(
-        "SELECT DATA_TYPE, CHARACTER_SET_NAME FROM information_schema.COLUMNS"
-        " WHERE TABLE_SCHEMA = coalesce($1, DATABASE()) AND TABLE_NAME = $2 AND COLUMN_NAME = $3",
+        "SELECT COLUMN_NAME, concat_ws(' ', DATA_TYPE, CHARACTER_SET_NAME)"
+        " FROM information_schema.COLUMNS"
+        " WHERE TABLE_SCHEMA = coalesce($1, DATABASE()) AND TABLE_NAME = $2",
         schema,
-        table,
-        column[1:-1].replace("``", "`"),
+        name,
     )
-    kind, charset = rows[0]
+    found = {quoted(column).lower(): kind for column, kind in rows}
+    return tuple(found[column.lower()] for column in key)
+
+
+async def _writers(session: Session, walk: Walk) -> list[_Writer]:
+    types = walk.types or await _types(session, walk.table, walk.key)
+    return [_writer(column, kind) for column, kind in zip(walk.key, types, strict=True)]
+
+
+def _writer(column: str, type_: str) -> _Writer:
+    kind, _, charset = type_.partition(" ")
     if kind in _NUMBERS:
         return _Writer(f"CAST({column} AS char)")
     if kind in _REALS:

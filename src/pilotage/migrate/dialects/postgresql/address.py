@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -62,7 +62,7 @@ def parse(url: Secret, *, application_name: str) -> Address:
             "the database URL is not a PostgreSQL URL",
             next="write it as postgresql://user:password@host:5432/database",
         )
-    plain = f"postgresql://{base}" + (f"?{urlencode(kept)}" if kept else "")
+    plain = f"postgresql://{base}" + (f"?{urlencode(kept, quote_via=quote)}" if kept else "")
     try:
         given = {
             option.keyword.decode(): option.val.decode()

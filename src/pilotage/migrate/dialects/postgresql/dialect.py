@@ -13,22 +13,30 @@ from pilotage.errors import DatabaseUnavailable, PoolerUnsafe
 from pilotage.migrate.dialects.base import (
     APPLICATION_NAME,
     TABLE_PREFIX,
+    Answer,
     Call,
     Dialect,
     Offenders,
     Progress,
     Session,
     StatementError,
-    Trouble,
     Vacuum,
     Waiting,
     Walk,
     Window,
 )
-from pilotage.migrate.dialects.postgresql import catalogue, login, online, suffering, walking
+from pilotage.migrate.dialects.postgresql import (
+    catalogue,
+    clients,
+    login,
+    online,
+    suffering,
+    walking,
+)
 from pilotage.migrate.dialects.postgresql.address import parse
 from pilotage.migrate.dialects.postgresql.dump import dump
 from pilotage.migrate.dialects.postgresql.session import BEGIN, PostgresSession
+from pilotage.migrate.dialects.probing import are_apart
 from pilotage.model import Session as SeenSession
 from pilotage.secret import Secret
 
@@ -37,7 +45,16 @@ if TYPE_CHECKING:
     from pilotage.migrate.sql import Effect
     from pilotage.migrate.sql.online import Step
 
-_PROBES = 3
+_BEGIN, _COMMIT = Call(BEGIN, often=True), Call("COMMIT", often=True)
+_BECOME_SELF = (
+    Call("SET LOCAL SESSION AUTHORIZATION DEFAULT", often=True),
+    Call("SET LOCAL role TO DEFAULT", often=True),
+)
+_LIMITS = (
+    "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true),"
+    " set_config('client_connection_check_interval', $3, true)"
+)
+_LIMITS_RELAXED = f"{_LIMITS}, set_config('synchronous_commit', $4, true)"
 
 
 class PostgreSQL(Dialect):
@@ -169,15 +186,12 @@ class PostgreSQL(Dialect):
                 next="set migration_url to the server itself",
             ) from (login.cause(error) if isinstance(error, psycopg.Error) else error)
         try:
-            mine, others = {first.pid}, {second.pid}
-            for _ in range(_PROBES):
-                mine.add((await first.query("SELECT pg_backend_pid()"))[0][0])
-                others.add((await second.query("SELECT pg_backend_pid()"))[0][0])
+            apart = await are_apart(first, second, "SELECT pg_backend_pid()")
         except StatementError as error:
             raise DatabaseUnavailable(str(error), where=self.where) from error
         finally:
             await second.close()
-        if mine & others or len(mine) > 1 or len(others) > 1:
+        if not apart:
             raise PoolerUnsafe(
                 "the connection goes through a pooler in transaction mode: consecutive statements "
                 "reach different server processes, so the migration lock would guard nothing",
@@ -188,6 +202,10 @@ class PostgreSQL(Dialect):
             )
 
     # -- SQL fragments -------------------------------------------------------------------------
+
+    def quote(self, name: str) -> str:
+        """Quoted also where it need not be: the grammar, which knows that, takes long to load."""
+        return catalogue.quote(name)
 
     def epoch(self, column: str) -> str:
         """Seconds, as a double."""
@@ -298,8 +316,9 @@ class PostgreSQL(Dialect):
         return "1s" if cast(PostgresSession, session).on_unix else "0"
 
     async def become_self(self, session: Session) -> None:
-        """Undo SET ROLE and SET SESSION AUTHORIZATION, until the end of the transaction."""
-        await session.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE")
+        """Undo SET ROLE and SET SESSION AUTHORIZATION, until the end of the transaction: it is who the
+        session was at its start, which may be a role that the URL's options or the server name."""
+        await session.execute("; ".join(call.sql for call in _BECOME_SELF))
 
     async def blockers(self, watcher: Session, session: Session) -> list[str]:
         """The sessions that pg_blocking_pids names, with what they run."""
@@ -319,20 +338,8 @@ class PostgreSQL(Dialect):
     async def sessions(
         self, session: Session, own: Sequence[Session]
     ) -> tuple[SeenSession, ...] | None:
-        """pg_stat_activity of this database. Names are shown to every role, addresses to some."""
-        try:
-            rows = await session.query(
-                "SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), '')"
-                " FROM pg_stat_activity WHERE datname = current_database()"
-                " AND usesysid IS NOT NULL AND pid <> ALL ($1::int[])"
-                " AND coalesce(backend_type, 'client backend') = 'client backend' ORDER BY pid",
-                [cast(PostgresSession, mine).pid for mine in own],
-            )
-        except StatementError as error:
-            if error.trouble is Trouble.DENIED:
-                return None
-            raise
-        return tuple(SeenSession(pid, name, client) for pid, name, client in rows)
+        """See `clients.sessions`."""
+        return await clients.sessions(session, _pids(own))
 
     async def missing_grants(self, session: Session, home: str, role: str | None) -> list[str]:
         """What `GRANT` statements the application's role lacks."""
@@ -348,26 +355,28 @@ class PostgreSQL(Dialect):
         """By libpq's pipeline mode; see `PostgresSession.pipeline`."""
         await cast(PostgresSession, session).pipeline(calls, done)
 
+    async def together(
+        self, session: Session, calls: Sequence[Call], early: int = -1
+    ) -> list[Answer]:
+        """By libpq's pipeline mode; see `PostgresSession.together`."""
+        return await cast(PostgresSession, session).together(calls, early)
+
     def opening(
         self, session: Session, *, lock: float | None, total: float | None, durable: bool
     ) -> tuple[Call, ...]:
         """BEGIN and the limits of `limit`; not ``durable``: with synchronous_commit off."""
-        names = ["lock_timeout", "statement_timeout", "client_connection_check_interval"]
-        values = [_milliseconds(lock), _milliseconds(total), self._check_interval(session)]
-        if not durable:
-            names.append("synchronous_commit")
-            values.append("off")
-        settings = ", ".join(f"set_config('{name}', ${n}, true)" for n, name in enumerate(names, 1))
-        return (Call(BEGIN), Call(f"SELECT {settings}", tuple(values)))
+        limits = (_milliseconds(lock), _milliseconds(total), self._check_interval(session))
+        if durable:
+            return _BEGIN, Call(_LIMITS, limits, often=True)
+        return _BEGIN, Call(_LIMITS_RELAXED, (*limits, "off"), often=True)
 
-    def closing(self, row: Call) -> tuple[Call, ...]:
+    def closing(self, row: Call, *, own: bool = True) -> tuple[Call, ...]:
         """The roles as in `become_self`, the row, COMMIT."""
-        own = (Call("SET LOCAL SESSION AUTHORIZATION DEFAULT"), Call("SET LOCAL ROLE NONE"))
-        return (*own, row, Call("COMMIT"))
+        return (*_BECOME_SELF, row, _COMMIT) if own else (row, _COMMIT)
 
     async def alone(self, session: Session, own: Sequence[Session]) -> bool:
-        """As far as pg_stat_activity shows; not where it may not be read."""
-        return await self.sessions(session, own) == ()
+        """See `clients.alone`."""
+        return await clients.alone(session, _pids(own))
 
     # -- backfills -----------------------------------------------------------------------------
 
@@ -380,6 +389,16 @@ class PostgreSQL(Dialect):
     ) -> Window | None:
         """See `walking.window`."""
         return await walking.window(session, walk, cursor, rows)
+
+    def ahead(self, walk: Walk, cursor: list[str] | None, rows: int) -> Call:
+        """See `walking.bound`."""
+        return Call(walking.bound(walk, cursor, rows))
+
+    def read_ahead(
+        self, walk: Walk, cursor: list[str] | None, rows: int, answer: Answer
+    ) -> Window | None:
+        """See `walking.bounded`."""
+        return walking.bounded(walk, cursor, rows, answer.rows)
 
     async def walk(self, session: Session, table: str, qualifier: str) -> Walk | None:
         """See `walking.walk`."""
@@ -407,6 +426,10 @@ class PostgreSQL(Dialect):
         return await walking.total_rows(session)
 
     # -- who suffers ---------------------------------------------------------------------------
+
+    async def others_at_work(self, watcher: Session, own: Sequence[Session]) -> bool | None:
+        """See `suffering.others_at_work`."""
+        return await suffering.others_at_work(watcher, _pids(own))
 
     async def standbys_behind(self, watcher: Session, position: str) -> list[str] | None:
         """See `suffering.standbys_behind`."""

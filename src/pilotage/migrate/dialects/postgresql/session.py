@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import psycopg
-from psycopg.errors import error_from_result
-from psycopg.generators import fetch_many, send
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
-from pilotage.migrate.dialects.base import OWN_PATIENCE, Call, Row, StatementError, Trouble
+from pilotage.migrate.dialects.base import OWN_PATIENCE, Answer, Call, Row, StatementError, Trouble
 from pilotage.migrate.dialects.postgresql.address import Address
+from pilotage.migrate.dialects.postgresql.pipeline import Pipeline
 
 _TROUBLES = {
     "55P03": Trouble.LOCK,  # lock_not_available
@@ -72,6 +73,7 @@ class PostgresSession:
     def __init__(self, connection: psycopg.AsyncConnection[Row], address: Address) -> None:
         self._connection = connection
         self._address = address
+        self._prepared: dict[str, bytes] = {}
         self.pid = 0
         self.on_unix = True
 
@@ -163,10 +165,38 @@ class PostgresSession:
     async def pipeline(self, calls: Sequence[Call], done: Callable[[int], None]) -> None:
         """Run statements without waiting for one before the next is sent; see `Dialect.pipeline`.
 
-        The server skips whatever follows a statement that failed. COMMIT has its answer sent at once,
-        so that ``done`` is told of it while the next transaction runs.
+        COMMIT has its answer sent at once, so that ``done`` is told of it while the next transaction
+        runs.
         """
-        running = asyncio.ensure_future(self._pipeline(calls, done))
+        flush = {index for index, call in enumerate(calls) if call.sql == "COMMIT"}
+        await self._to_its_end(self._pipeline(calls, flush, lambda index, _: done(index)))
+
+    async def together(self, calls: Sequence[Call], early: int) -> list[Answer]:
+        """Run statements in one round trip; see `Dialect.together`."""
+        answers: list[Answer] = []
+        encoding = self._connection.info.encoding
+
+        def take(_: int, result: PGresult) -> None:
+            rows = tuple(
+                tuple(
+                    _read(result.get_value(row, column), encoding)
+                    for column in range(result.nfields)
+                )
+                for row in range(result.ntuples)
+            )
+            answers.append(Answer(rows, result.command_tuples or 0, time.monotonic()))
+
+        try:
+            await self._to_its_end(self._pipeline(calls, {early}, take))
+        except StatementError:
+            if self.in_transaction:
+                with suppress(StatementError):
+                    await self.execute("ROLLBACK")
+            raise
+        return answers
+
+    async def _to_its_end(self, pipeline: Coroutine[Any, Any, None]) -> None:
+        running = asyncio.ensure_future(pipeline)
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -175,28 +205,16 @@ class PostgresSession:
             await self._terminate(running)
             raise
 
-    async def _pipeline(self, calls: Sequence[Call], done: Callable[[int], None]) -> None:
+    async def _pipeline(
+        self, calls: Sequence[Call], flush: Container[int], done: Callable[[int, PGresult], None]
+    ) -> None:
+        """``flush``: those whose answers are sent at once; ``done`` is told of each that passed."""
         connection = self._connection
         pgconn = connection.pgconn
-        encoding = connection.info.encoding
-        failed: psycopg.Error | None = None
         try:
             async with connection.lock:
-                pgconn.enter_pipeline_mode()
-                for sql, values in calls:
-                    pgconn.send_query_params(sql.encode(encoding), [_text(v) for v in values])
-                    if sql == "COMMIT":
-                        pgconn.send_flush_request()
-                pgconn.pipeline_sync()
-                await connection.wait(send(pgconn))
-                for index in range(len(calls)):
-                    result = (await connection.wait(fetch_many(pgconn)))[-1]
-                    if result.status == ExecStatus.FATAL_ERROR:
-                        failed = error_from_result(result, encoding=encoding)
-                    elif failed is None:
-                        done(index)
-                await connection.wait(fetch_many(pgconn))
-                pgconn.exit_pipeline_mode()
+                pipeline = Pipeline(pgconn, connection.info.encoding, self._prepared, done)
+                failed = await pipeline.run(calls, flush)
         except psycopg.Error as error:
             lost = pgconn.status == ConnStatus.BAD
             await self.close()  # it is somewhere in the middle of the answers
@@ -249,8 +267,10 @@ class PostgresSession:
         """Forget what an author's statements have set, without giving up advisory locks."""
         if self.in_transaction:
             await self.execute("ROLLBACK")
+        self._prepared.clear()  # of which an author's DEALLOCATE or DISCARD may have left none
         await self.execute(
-            "RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP; CLOSE ALL; UNLISTEN *;" + _SET_UP
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DEALLOCATE ALL; DISCARD TEMP;"
+            " CLOSE ALL; UNLISTEN *;" + _SET_UP
         )
 
     async def close(self) -> None:
@@ -259,12 +279,5 @@ class PostgresSession:
             await self._connection.close()
 
 
-def _text(value: object) -> bytes | None:
-    """A value of one of our own statements as PostgreSQL reads it."""
-    match value:
-        case None:
-            return None
-        case bool():
-            return b"t" if value else b"f"
-        case _:
-            return str(value).encode()
+def _read(value: bytes | None, encoding: str) -> str | None:
+    return None if value is None else value.decode(encoding)

@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilotage.migrate.dialects.base import Session, Vacuum, Waiting
+from pilotage.migrate.dialects.base import APPLICATION_NAME, Session, Vacuum, Waiting
 
 _SEES_ALL = "pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
+
+# Our own sessions look, renew leases, and hold locks; whoever else works has a name of his own.
+_AT_WORK = f"""
+SELECT count(*) FILTER (WHERE state <> 'idle') > 0,
+       count(*) FILTER (WHERE state IS NULL) > 0 AND NOT {_SEES_ALL}
+FROM pg_stat_activity
+WHERE coalesce(backend_type, 'client backend') = 'client backend' AND pid <> ALL ($1::int[])
+  AND application_name IS DISTINCT FROM $2 AND datname = current_database()
+"""
 
 _STANDBYS = f"""
 SELECT coalesce(nullif(application_name, ''), host(client_addr), 'unnamed'), {_SEES_ALL}
@@ -80,6 +89,12 @@ FROM options o
 """
 
 
+async def others_at_work(watcher: Session, own: Sequence[int]) -> bool | None:
+    """From pg_stat_activity."""
+    ((works, hidden),) = await watcher.query(_AT_WORK, list(own), APPLICATION_NAME)
+    return True if works else None if hidden else False
+
+
 async def standbys_behind(watcher: Session, position: str) -> list[str] | None:
     """From pg_stat_replication."""
     rows = await watcher.query(_STANDBYS, position)
@@ -105,4 +120,7 @@ async def oldest_transaction(watcher: Session, own: Sequence[int]) -> list[Waiti
 async def vacuum(watcher: Session, table: str) -> Vacuum | None:
     """From the statistics of the table, or of the worst of its partitions."""
     dead, wraparound = (await watcher.query(_VACUUM, table))[0]
-    return Vacuum(dead, bool(wraparound))
+    words = f"autovacuum does not keep up with {table}"
+    if dead is not None:
+        words += f": its dead rows are {dead:.0f} times what it waits for"
+    return Vacuum(dead, bool(wraparound), words)

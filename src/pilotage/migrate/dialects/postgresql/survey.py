@@ -138,7 +138,7 @@ def _index(known: Catalogue, table: Name | None, definition: str, valid: bool) -
         known.complete = False
         return
     for change in changes:
-        known.apply(replace(change, table=table))  # type: ignore[call-arg]
+        known.apply(change.but(table=table))
     if before and not valid:
         for name in set(before.indexes) - names:
             before.indexes[name] = replace(before.indexes[name], valid=False)

@@ -8,7 +8,10 @@ back the same in any session: `to_jsonb` writes times, numbers and enums the sam
 
 from __future__ import annotations
 
-from pilotage.migrate.dialects.base import Session, Walk, Window
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pilotage.migrate.dialects.base import Row, Session, Walk, Window
 
 ADDRESS = "ctid"
 _COUNT_BELOW = 64 * 1024 * 1024  # bytes: a table this small is counted in well under a second
@@ -67,66 +70,85 @@ async def window(
     session: Session, walk: Walk, cursor: list[str] | None, rows: int
 ) -> Window | None:
     """The batch after ``cursor``: everything up to the ``rows``-th key beyond it."""
-    if walk.key == (ADDRESS,):
-        return await _pages(session, walk, cursor, rows)
     if cursor is not None and cursor == walk.end:
         return None
-    types = walk.types or await _types(session, walk.table, walk.key)
-    ends = []
-    if cursor:
-        ends.append((">", cursor))
-    if walk.end:
-        ends.append(("<=", walk.end))
-    bounds = [_compare(walk.key, types, operator, values) for operator, values in ends]
-    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-    columns = ", ".join(walk.key)
-    found = await session.query(
-        f"SELECT {_texts(walk)} FROM {walk.table}{where} ORDER BY {columns}"
-        f" OFFSET {int(rows) - 1} LIMIT 1"
+    if walk.key != (ADDRESS,) and not walk.types:
+        walk = replace(walk, types=await _types(session, walk.table, walk.key))
+    found = bounded(walk, cursor, rows, await session.query(bound(walk, cursor, rows)))
+    if found is not None or walk.key == (ADDRESS,):
+        return found
+    columns = ", ".join(walk.key)  # fewer are left
+    rest = await session.query(
+        f"SELECT count(*) OVER (), {_texts(walk)} FROM (SELECT {columns} FROM {walk.table}"
+        f"{_beyond(walk, cursor)}) AS w ORDER BY {columns} DESC LIMIT 1"
     )
-    spanned, until = rows, list(found[0]) if found else []
-    if not found:  # fewer are left
-        rest = await session.query(
-            f"SELECT count(*) OVER (), {_texts(walk)} FROM (SELECT {columns} FROM {walk.table}{where}"
-            f" ORDER BY {columns} LIMIT {int(rows)}) AS w"
-            f" ORDER BY {', '.join(f'{column} DESC' for column in walk.key)} LIMIT 1"
-        )
-        if not rest:
-            return None
-        spanned, *until = rest[0]
+    if not rest:
+        return None
+    spanned, *until = rest[0]
+    return _between(walk, cursor, until, spanned)
+
+
+def bound(walk: Walk, cursor: list[str] | None, rows: int) -> str:
+    """The query for the end of a batch of ``rows`` rows after ``cursor``; `bounded` reads its answer.
+
+    A walk in the order of a key has its types. The key is written as text for that one row alone, so it
+    stands outside: PostgreSQL computes the columns of the rows that OFFSET passes over as well.
+    """
+    if walk.key == (ADDRESS,):
+        return _pages(walk, cursor, rows)
+    columns = ", ".join(walk.key)
+    return (
+        f"SELECT {_texts(walk)} FROM (SELECT {columns} FROM {walk.table}{_beyond(walk, cursor)}"
+        f" ORDER BY {columns} OFFSET {int(rows) - 1} LIMIT 1) AS w"
+    )
+
+
+def bounded(walk: Walk, cursor: list[str] | None, rows: int, found: Sequence[Row]) -> Window | None:
+    """The batch that the answer to `bound` stands for; None where fewer rows than that are left."""
+    if walk.key != (ADDRESS,):
+        return _between(walk, cursor, list(found[0]), rows) if found else None
+    until, spanned = found[0]
+    if until is None:
+        return None
+    following = _page([until]) + 1
+    name = walk.qualifier
+    return Window(
+        f"{name}.ctid >= '({_page(cursor)},0)'::tid AND {name}.ctid < '({following},0)'::tid",
+        [str(following)],
+        int(spanned),
+    )
+
+
+def _beyond(walk: Walk, cursor: list[str] | None) -> str:
+    """The WHERE of what is left of a pass."""
+    ends = [(">", cursor), ("<=", walk.end)]
+    bounds = [
+        _compare(walk.key, walk.types, operator, values) for operator, values in ends if values
+    ]
+    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
+
+
+def _between(walk: Walk, cursor: list[str] | None, until: list[str], rows: int) -> Window:
     names = tuple(f"{walk.qualifier}.{column}" for column in walk.key)
-    inside = [_compare(names, types, "<=", until)]
+    inside = [_compare(names, walk.types, "<=", until)]
     if cursor:
-        inside.insert(0, _compare(names, types, ">", cursor))
-    return Window(" AND ".join(inside), until, spanned)
+        inside.insert(0, _compare(names, walk.types, ">", cursor))
+    return Window(" AND ".join(inside), until, rows)
 
 
-async def _pages(
-    session: Session, walk: Walk, cursor: list[str] | None, rows: int
-) -> Window | None:
+def _pages(walk: Walk, cursor: list[str] | None, rows: int) -> str:
     """Whole pages, up to the one in which the table ended when the pass began.
 
     An UPDATE writes a row anew: in the same page, in another with room, or at the end. In the same
     page, a batch that ended in the middle of it would meet the row again; at the end, the pass would
     run after its own rows for ever. (A TID range scan reads in physical order, without a sort.)
     """
-    start = _page(cursor)
-    inside = f"ctid >= '({start},0)'::tid"
+    inside = f"ctid >= '({_page(cursor)},0)'::tid"
     if walk.end:
         inside += f" AND ctid < '({walk.end[0]},0)'::tid"
-    bound = await session.query(
+    return (
         f"SELECT max(ctid)::text, count(*) FROM"
         f" (SELECT ctid FROM {walk.table} WHERE {inside} LIMIT {int(rows)}) AS w"
-    )
-    until, spanned = bound[0]
-    if until is None:
-        return None
-    following = _page([until]) + 1
-    name = walk.qualifier
-    return Window(
-        f"{name}.ctid >= '({start},0)'::tid AND {name}.ctid < '({following},0)'::tid",
-        [str(following)],
-        spanned,
     )
 
 

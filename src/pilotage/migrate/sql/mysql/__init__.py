@@ -17,6 +17,10 @@ class MySQL:
         """All tokens; a ``DELIMITER`` line is one of them, of the kind of a comment."""
         return list(scanner.scan(text))
 
+    def comments(self, text: str) -> bool:
+        """Whether one of the tokens is a comment, or a ``DELIMITER`` line."""
+        return any(token.kind.comment for token in scanner.scan(text))
+
     def inner(self, text: str) -> frozenset[int]:
         """The tokens inside the bodies of routines, triggers and events."""
         return statements.inner(text)

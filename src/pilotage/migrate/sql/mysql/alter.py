@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pilotage.migrate.sql import change as c
@@ -52,17 +52,26 @@ def alteration(sql: str) -> Alteration:
     head = sql[: reader.tokens[reader.at - 1].end]
     actions, said = [], {"ALGORITHM": "", "LOCK": ""}
     for part in parted(reader.rest) if not reader.over else []:
-        if part[0].word in said and (value := said_of(part)):
+        value, behind = _said(part)
+        if value:
             said[part[0].word] = value
-        else:
-            actions.append(tuple(part))
+        if behind:
+            actions.append(tuple(behind))
     return Alteration(table, head, written, tuple(actions), said["ALGORITHM"], said["LOCK"])
 
 
-def said_of(part: list[Token]) -> str:
-    """The value of ``ALGORITHM [=] value``; ``""`` where it is not that."""
-    values = [token.word for token in part[1:] if not token.is_("=")]
-    return values[0] if len(values) == 1 else ""
+def _said(part: list[Token]) -> tuple[str, list[Token]]:
+    """The value of ``ALGORITHM [=] value`` or LOCK, and what follows without a comma, which only partitions
+    do; ``""`` and all of it where it is neither."""
+    first, *rest = part
+    if rest and rest[0].is_("="):
+        del rest[0]
+    if not first.named("ALGORITHM", "LOCK") or not rest:
+        return "", part
+    value, *behind = rest
+    if behind and not behind[0].named("PARTITION", "REMOVE"):
+        return "", part
+    return value.word, behind
 
 
 def read(sql: str) -> Iterator[c.Change]:
@@ -74,8 +83,7 @@ def read(sql: str) -> Iterator[c.Change]:
         tokens = list(action)
         text = sql[tokens[0].start : tokens[-1].end]
         for change in _Action(sql, tokens, whole.table).read():
-            yield replace(
-                change,
+            yield change.but(
                 sql=f"{whole.head} {text}",
                 offset=tokens[0].start,
                 algorithm=whole.algorithm,

@@ -177,8 +177,10 @@ class _Statement:
             yield c.Drop(kind="table", name=name, if_exists=True, sql=self.sql)
         found: tuple[c.Column, ...] = ()
         constraints: tuple[c.Constraint, ...] = ()
-        if reader.sees("(") and not reader.tokens[reader.at + 1].named("LIKE", "SELECT", "WITH"):
-            found, constraints = columns.parts(self.sql, reader.group())
+        if reader.sees("("):
+            inside = reader.group()
+            if not any(first.named("LIKE", "SELECT", "WITH") for first in inside[:1]):
+                found, constraints = columns.parts(self.sql, inside)
         yield c.CreateTable(
             table=name,
             columns=found,

@@ -164,8 +164,7 @@ def _default(sql: str, tokens: list[Token], begin: int) -> str | None:
 
 def is_beside(tokens: list[Token]) -> bool:
     """Whether a part of CREATE TABLE, or what follows ADD, is an index or a constraint, not a column."""
-    first = tokens[0]
-    return first.kind is Kind.WORD and first.word in _INDEXES | _CONSTRAINTS | {"PERIOD", "LIKE"}
+    return any(first.named(*_INDEXES, *_CONSTRAINTS, "PERIOD", "LIKE") for first in tokens[:1])
 
 
 def constraint(sql: str, tokens: list[Token]) -> c.Constraint | None:

@@ -1,10 +1,10 @@
 """The tokens of MySQL and MariaDB.
 
-Strings may stand in either quote and know the backslash; ``--`` begins a comment only before a blank;
-what stands in ``/*! … */`` and ``/*M! … */`` is run by one server or the other and so is code here: their
-ends are tokens of the kind of a comment, and what is between them is read. ``DELIMITER`` is a word for the
-``mysql`` client and never reaches a server: the whole line is one token, and the mark that it sets is read
-as ``;`` is. sqlglot's tokenizer fails on it, and cuts bodies at ``;``.
+Strings may stand in either quote and know the backslash; ``--`` begins a comment only before a blank, a
+control character or the end; what stands in ``/*! … */`` and ``/*M! … */`` is run by one server or the
+other and so is code here: their ends are tokens of the kind of a comment, and what is between them is read.
+``DELIMITER`` is a word for the ``mysql`` client and never reaches a server: the whole line is one token, and
+the mark that it sets is read as ``;`` is. sqlglot's tokenizer fails on it, and cuts bodies at ``;``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Scanner:
         self.begun = False  # whether a statement has begun, so that DELIMITER is no command
 
     def read(self) -> tuple[Token, ...]:
-        at = 1 if self.text.startswith("\ufeff") else 0
+        at = 0
         while at < len(self.text):
             if self.text[at] in _SPACE:
                 at += 1
@@ -68,7 +68,7 @@ class _Scanner:
         first, pair = text[at], text[at : at + 2]
         if self.mark != ";" and text.startswith(self.mark, at):
             return Kind.PUNCTUATION, at + len(self.mark)
-        if first == "#" or (pair == "--" and text[at + 2 : at + 3].strip() == ""):
+        if first == "#" or (pair == "--" and text[at + 2 : at + 3] <= " "):
             return Kind.LINE_COMMENT, self._line_end(at)
         if pair == "/*":
             return Kind.BLOCK_COMMENT, self._comment(at)

@@ -12,11 +12,10 @@ from functools import lru_cache
 from pilotage.migrate.sql.foreign import foreign
 from pilotage.migrate.sql.mysql.scanner import delimiter, executable, scan
 from pilotage.migrate.sql.statement import SqlError, Statement
-from pilotage.migrate.sql.token import Kind, Token, line_of
+from pilotage.migrate.sql.token import Kind, Token, code, line_of
 
 _ROUTINES = frozenset({"TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE"})
 _BLOCKS = frozenset({"IF", "LOOP", "REPEAT", "WHILE", "FOR"})
-_AFTER_END = _BLOCKS | {"CASE"}
 _BEFORE_KIND = frozenset({"OR", "REPLACE", "DEFINER", "CURRENT_USER", "CURRENT_ROLE", "AGGREGATE"})
 # What may stand before the word that opens a block, so that IF(a, b, c) and FOR UPDATE open none.
 _BEFORE_BLOCK = frozenset(
@@ -45,7 +44,10 @@ def split(text: str) -> tuple[Statement, ...]:
     found: list[Statement] = []
     for begin, end in _read(text)[0]:
         start = tokens[begin].start
-        found.append(Statement(text[start : tokens[end].end], start, line_of(text, start)))
+        sent = text[start : tokens[end].end]
+        if sent.endswith("--") and not code(scan(sent)):
+            continue  # two minus signs in the file are a comment where they are sent alone
+        found.append(Statement(sent, start, line_of(text, start)))
     return tuple(found)
 
 

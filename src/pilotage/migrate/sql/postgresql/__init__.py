@@ -18,9 +18,13 @@ class PostgreSQL:
         """All tokens, by PostgreSQL's scanner."""
         return list(parser.scan(text))
 
+    def comments(self, text: str) -> bool:
+        """Whether one of the tokens is a comment."""
+        return parser.comments(text)
+
     def inner(self, text: str) -> frozenset[int]:
         """The tokens inside a trigger's body, or a BEGIN ATOMIC."""
-        return inside(parser.scan(text))
+        return inside(parser.scan(text)) if "begin" in text.lower() else frozenset()
 
     def split(self, text: str) -> tuple[Statement, ...]:
         """The statements, by PostgreSQL's parser."""

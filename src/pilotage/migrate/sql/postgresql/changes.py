@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
-import postgast
-from postgast import pg_query_pb2 as pb
-
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.postgresql import commands, parser
+from pilotage.migrate.sql.postgresql.libpg_query import label, pb, unwrapped, walk
 from pilotage.migrate.sql.postgresql.tables import (
     alter_table,
     create_table,
@@ -57,7 +55,7 @@ _ON_A_TABLE = (pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
 
 
 def _kind(number: int) -> str:
-    name: str = pb.ObjectType.Name(number)
+    name = label("ObjectType", number)
     return _KINDS.get(number) or name.removeprefix("OBJECT_").lower().replace("_", " ")
 
 
@@ -73,7 +71,7 @@ def _arguments(parameters: Any) -> str:
 
 def _object(node: Any, kind: int) -> tuple[c.Name, c.Name | None, str]:
     """The name, the table and the argument types of what a DROP or ALTER names."""
-    inner = postgast.unwrap_node(node)
+    inner = unwrapped(node)
     if isinstance(inner, pb.ObjectWithArgs):
         return qualified(inner.objname), None, _arguments(inner.objfuncargs)
     if isinstance(inner, pb.TypeName):
@@ -237,7 +235,7 @@ def _domain(node: Any, sql: str) -> Iterator[c.Change]:
 def _rows(node: Any, sql: str) -> Iterator[c.Change]:
     """INSERT, UPDATE, DELETE, MERGE, and every UPDATE or DELETE in a CTE."""
     found = False
-    for _, inner in postgast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, (pb.UpdateStmt, pb.DeleteStmt)):
             found = True
             verb = "UPDATE" if isinstance(inner, pb.UpdateStmt) else "DELETE"
@@ -277,7 +275,7 @@ def _select(node: Any, sql: str) -> Iterator[c.Change]:
         temporary = relation.relpersistence == "t"
         yield c.CreateTable(table=name_of(relation), temporary=temporary, sql=sql)
         return
-    for _, inner in postgast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, pb.FuncCall):
             name = qualified(inner.funcname)
             if name.schema != "pg_catalog" and not (

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from postgast import pg_query_pb2 as pb
-
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.postgresql import parser
+from pilotage.migrate.sql.postgresql.libpg_query import pb
 from pilotage.migrate.sql.postgresql.tables import name_of
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import postgast
-from postgast import pg_query_pb2 as pb
+from pilotage.migrate.sql.postgresql.libpg_query import pb, unwrapped
 
 _LONGEST = 63  # bytes; NAMEDATALEN - 1
 
@@ -47,7 +46,7 @@ def _key_names(node: Any) -> list[str]:
 
 
 def _expression_name(node: Any) -> str:
-    inner = postgast.unwrap_node(node)
+    inner = unwrapped(node)
     match inner:
         case pb.FuncCall():
             return str(inner.funcname[-1].string.sval)

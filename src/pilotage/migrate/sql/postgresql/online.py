@@ -17,11 +17,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from postgast import pg_query_pb2 as pb
-
 from pilotage.migrate.sql.change import CreateTable, Name
 from pilotage.migrate.sql.online import Step, plain
 from pilotage.migrate.sql.postgresql import changes, parser
+from pilotage.migrate.sql.postgresql.libpg_query import pb
 from pilotage.migrate.sql.postgresql.names import default_name, index_name
 from pilotage.migrate.sql.postgresql.tables import constraint as read_constraint
 from pilotage.migrate.sql.postgresql.tables import deparsed, expression, name_of
@@ -156,17 +155,16 @@ def _alter_table(node: Any) -> Iterator[Step]:
 
 def _with(node: Any, commands: Sequence[Any]) -> str:
     """The ALTER TABLE with these commands in place of its own."""
-    single = pb.AlterTableStmt()
-    single.CopyFrom(node)
-    del single.cmds[:]
-    for command in commands:
-        single.cmds.add().CopyFrom(command)
+    single = pb.AlterTableStmt(objtype=node.objtype, missing_ok=node.missing_ok)
+    single.relation.CopyFrom(node.relation)
+    single.cmds.extend(commands)
     return deparsed(single)
 
 
-def _alter(node: Any, command: str) -> str:
-    """``ALTER TABLE`` of the same table with a command given as SQL."""
-    return _with(node, parser.tree(f"ALTER TABLE t {command}").cmds)
+def _alter(node: Any, kind: int, name: str) -> str:
+    """``ALTER TABLE`` of the same table with a command (``AT_…``) that only names something."""
+    command = pb.AlterTableCmd(subtype=kind, name=name, behavior=pb.DROP_RESTRICT)
+    return _with(node, [pb.Node(alter_table_cmd=command)])
 
 
 def _apart(node: Any) -> Iterator[Any]:
@@ -181,33 +179,25 @@ def _apart(node: Any) -> Iterator[Any]:
         if pb.CONSTR_PRIMARY in kinds or not kinds & {*_FOLLOWED_BY_VALIDATE, pb.CONSTR_UNIQUE}:
             yield item
             continue
-        alone, beside = deepcopy(item), _beside(column)
-        definition = getattr(alone.alter_table_cmd, "def").column_def
-        stay = [
-            deepcopy(inner)
-            for inner in definition.constraints
-            if inner.constraint.contype
-            not in (*_FOLLOWED_BY_VALIDATE, pb.CONSTR_UNIQUE, *_ATTRIBUTES)
-        ]
-        del definition.constraints[:]
-        definition.constraints.extend(stay)
+        alone = deepcopy(item)
+        beside = take_constraints(getattr(alone.alter_table_cmd, "def").column_def)
         yield alone
         for constraint in beside:
-            new = deepcopy(parser.tree("ALTER TABLE t ADD CHECK (true)").cmds[0])
-            getattr(new.alter_table_cmd, "def").constraint.CopyFrom(constraint)
-            yield new
+            yield _add(constraint)
 
 
-def _beside(column: Any) -> list[Any]:
-    """The constraints of a column definition, as constraints of the table."""
+def take_constraints(column: Any) -> list[Any]:
+    """Take out of a column's definition (a ``ColumnDef``) the constraints that a table could have as
+    well; these, as constraints of the table."""
     found: list[Any] = []
+    stay: list[Any] = []
     for inner in column.constraints:
         kind = inner.constraint.contype
-        if kind in (*_FOLLOWED_BY_VALIDATE, pb.CONSTR_UNIQUE):
+        if kind in (*_FOLLOWED_BY_VALIDATE, *_BY_INDEX):
             constraint = deepcopy(inner.constraint)
             if kind == pb.CONSTR_FOREIGN:
                 constraint.fk_attrs.add().string.sval = column.colname
-            elif kind == pb.CONSTR_UNIQUE:
+            elif kind in _BY_INDEX:
                 constraint.keys.add().string.sval = column.colname
             found.append(constraint)
         elif kind in _ATTRIBUTES and found:
@@ -215,6 +205,10 @@ def _beside(column: Any) -> list[Any]:
             setattr(found[-1], field, value)
             if kind == pb.CONSTR_ATTR_DEFERRED:
                 found[-1].deferrable = True
+        else:
+            stay.append(deepcopy(inner))
+    del column.constraints[:]
+    column.constraints.extend(stay)
     return found
 
 
@@ -234,15 +228,21 @@ def _command(node: Any, command: Any) -> Iterator[Step]:
             yield from _keyed(node, constraint)
 
 
-def _added(node: Any, constraint: Any) -> str:
-    command = deepcopy(parser.tree("ALTER TABLE t ADD CHECK (true)").cmds[0])
-    getattr(command.alter_table_cmd, "def").constraint.CopyFrom(constraint)
-    return _with(node, [command])
+def adding(node: Any, constraint: Any) -> str:
+    """``ALTER TABLE … ADD CONSTRAINT`` of a statement's table."""
+    return _with(node, [_add(constraint)])
+
+
+def _add(constraint: Any) -> Any:
+    command = pb.AlterTableCmd(subtype=pb.AT_AddConstraint, behavior=pb.DROP_RESTRICT)
+    getattr(command, "def").constraint.CopyFrom(constraint)
+    return pb.Node(alter_table_cmd=command)
 
 
 def _validated(node: Any, given: Any, *, column: str | None = None) -> Iterator[Step]:
     """A CHECK or a foreign key: NOT VALID, then VALIDATE."""
-    constraint = deepcopy(given)
+    command = _add(given)
+    constraint = getattr(command.alter_table_cmd, "def").constraint  # a copy
     table = name_of(node.relation)
     check = constraint.contype == pb.CONSTR_CHECK
     if not constraint.conname:
@@ -257,8 +257,8 @@ def _validated(node: Any, given: Any, *, column: str | None = None) -> Iterator[
             broken = f"{_q(column)} IS NULL"
         offenders = f"FROM {_relation(node.relation)} t WHERE {broken}"
     about: dict[str, Any] = {"table": table, "name": constraint.conname, "column": column}
-    yield _step(_added(node, constraint), kind="constraint", **about)
-    validate = _alter(node, f"VALIDATE CONSTRAINT {_q(constraint.conname)}")
+    yield _step(_with(node, [command]), kind="constraint", **about)
+    validate = _alter(node, pb.AT_ValidateConstraint, constraint.conname)
     yield _step(validate, kind="validate", offenders=offenders, **about)
 
 
@@ -272,8 +272,8 @@ def _set_not_null(node: Any, column: str) -> Iterator[Step]:
     # In one transaction, so that the table is locked once; in one statement the CHECK would be gone
     # before it is asked, and the whole table read.
     both = (
-        _alter(node, f"ALTER COLUMN {_q(column)} SET NOT NULL"),
-        _alter(node, f"DROP CONSTRAINT {_q(name)}"),
+        _alter(node, pb.AT_SetNotNull, column),
+        _alter(node, pb.AT_DropConstraint, name),
     )
     yield _step(";\n".join(both), kind="not null", table=table, name=name, column=column)
 
@@ -316,7 +316,7 @@ def _keyed(node: Any, given: Any) -> Iterator[Step]:
         initdeferred=given.initdeferred,
         is_enforced=True,
     )
-    yield _step(_added(node, constraint), kind="constraint", table=table, name=name)
+    yield _step(adding(node, constraint), kind="constraint", table=table, name=name)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -366,7 +366,7 @@ def _shown(constraint: Any) -> str:
     if constraint.HasField("pktable"):
         constraint.pktable.schemaname = ""
     node = parser.tree("ALTER TABLE t ADD CHECK (true)")
-    return _added(node, constraint)
+    return adding(node, constraint)
 
 
 def table_sql(table: Name) -> str:

@@ -1,4 +1,4 @@
-"""PostgreSQL's own scanner and parser (libpg_query, through postgast) over migration text.
+"""PostgreSQL's own scanner and parser (`libpg_query`) over migration text.
 
 Its token and statement offsets count bytes and its error positions count characters; everything that
 leaves this module counts characters.
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
-
-import postgast
-from postgast import pg_query_pb2 as pb
+from typing import Any, NamedTuple
 
 from pilotage.migrate.sql.foreign import foreign
+from pilotage.migrate.sql.postgresql import libpg_query
+from pilotage.migrate.sql.postgresql.libpg_query import PgQueryError, pb, walk
 from pilotage.migrate.sql.statement import SqlError, Statement
 from pilotage.migrate.sql.token import Kind, Token, column_of, line_of
 
@@ -35,9 +34,51 @@ _KINDS = {
 }
 
 
-@lru_cache(maxsize=16384)
+class Tree(NamedTuple):
+    """The node of a statement, e.g. a ``DropStmt``. Its locations count from ``start`` bytes before it."""
+
+    node: Any
+    start: int
+
+
+_KEPT = 16384
+_trees: dict[str, Tree] = {}
+"""Trees by statement. Several readers ask for the same one, and `split` has read it already."""
+
+
+def _keep(statement: str, tree: Tree) -> Tree:
+    if len(_trees) >= _KEPT:
+        _trees.clear()
+    _trees[statement] = tree
+    return tree
+
+
+def _read(statement: str) -> Tree:
+    found = _trees.get(statement)
+    if found is None:
+        raw = parse(statement).stmts[0]
+        found = _keep(statement, Tree(libpg_query.unwrapped(raw.stmt), 0))
+    return found
+
+
+def tree(statement: str) -> Any:
+    """The node of a single statement.
+
+    Raises
+    ------
+    SqlError
+        PostgreSQL's parser does not accept it.
+    """
+    return _read(statement).node
+
+
+def start(statement: str) -> int:
+    """What is to be taken from a location in the statement's `tree`, to count bytes of the statement."""
+    return _read(statement).start
+
+
 def parse(text: str) -> Any:
-    """The parse tree (a ``ParseResult``) of a text; kept, because several readers ask for the same one.
+    """The ``ParseResult`` of a text.
 
     Raises
     ------
@@ -45,15 +86,9 @@ def parse(text: str) -> Any:
         PostgreSQL's parser does not accept it.
     """
     try:
-        return postgast.parse(text)
-    except postgast.PgQueryError as error:
+        return libpg_query.parse(text)
+    except PgQueryError as error:
         raise _syntax_error(text, error) from error
-
-
-@lru_cache(maxsize=16384)
-def tree(statement: str) -> Any:
-    """The node of a single statement, e.g. a ``DropStmt``."""
-    return postgast.unwrap_node(parse(statement).stmts[0].stmt)
 
 
 @lru_cache(maxsize=256)
@@ -61,8 +96,8 @@ def scan(text: str) -> tuple[Token, ...]:
     if "\0" in text:
         raise SqlError("a NUL character", line=line_of(text, text.index("\0")))
     try:
-        scanned = postgast.scan(text).tokens
-    except postgast.PgQueryError as error:
+        scanned = libpg_query.scan(text).tokens
+    except PgQueryError as error:
         raise _syntax_error(text, error) from error
     to_char = characters(text)
     known, word, identifier = _KINDS.get, Kind.WORD, pb.IDENT  # there are many tokens
@@ -78,6 +113,12 @@ def scan(text: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
+def comments(text: str) -> bool:
+    """Whether a text has comments; only where it might, all of its tokens are read."""
+    may_have = "--" in text or "/*" in text or "\0" in text
+    return may_have and any(token.kind.comment for token in scan(text))
+
+
 def characters(text: str) -> range | dict[int, int]:
     """Byte offset → character offset, for every offset at which a character begins or the text ends."""
     if text.isascii():
@@ -86,13 +127,13 @@ def characters(text: str) -> range | dict[int, int]:
     return {byte: index for index, byte in enumerate(sizes)}
 
 
-def _syntax_error(text: str, error: postgast.PgQueryError) -> SqlError:
+def _syntax_error(text: str, error: PgQueryError) -> SqlError:
     from pilotage.migrate.sql.sqlite import scanner  # reads any text that closes its quotes
 
     other = foreign(text, "postgresql", scanner.scan)
     if other is not None:
         return other
-    position = max(error.cursorpos - 1, 0)
+    position = max(error.position - 1, 0)
     hint = ""
     if text[position : position + 1] == "\\":
         hint = "psql's backslash commands are not SQL: take the line out"
@@ -106,10 +147,11 @@ def split(text: str) -> tuple[Statement, ...]:
     to_char = characters(text)
     statements = []
     for raw in parse(text).stmts:
-        start = to_char[raw.stmt_location]
-        end = to_char[raw.stmt_location + raw.stmt_len] if raw.stmt_len else len(text)
-        body = _without_end(text[start:end])
-        statements.append(Statement(body, start, line_of(text, start)))
+        first, size = raw.stmt_location, raw.stmt_len
+        begin = to_char[first]
+        body = _without_end(text[begin : to_char[first + size] if size else len(text)])
+        _keep(body, Tree(libpg_query.unwrapped(raw.stmt), first))
+        statements.append(Statement(body, begin, line_of(text, begin)))
     return tuple(statements)
 
 
@@ -124,7 +166,7 @@ def _without_end(statement: str) -> str:
 
 def quote(name: str) -> str:
     """A name as SQL: bare where PostgreSQL reads the same name back, else in double quotes."""
-    tokens = postgast.scan(name).tokens if name.isascii() and name.isidentifier() else []
+    tokens = libpg_query.scan(name).tokens if name.isascii() and name.isidentifier() else []
     free = (pb.NO_KEYWORD, pb.UNRESERVED_KEYWORD)
     if len(tokens) == 1 and tokens[0].keyword_kind in free and name == name.lower():
         return name
@@ -142,7 +184,7 @@ def transaction_control(node: Any) -> str:
     """The transaction command that the statement is, or ``""``."""
     if not isinstance(node, pb.TransactionStmt):
         return ""
-    name: str = pb.TransactionStmtKind.Name(node.kind)
+    name = libpg_query.label("TransactionStmtKind", node.kind)
     return name.removeprefix("TRANS_STMT_").replace("_", " ")
 
 
@@ -150,13 +192,17 @@ def query(node: Any) -> bool:
     """Whether the statement is a query without INTO, row locks or a CTE that changes rows."""
     if not isinstance(node, pb.SelectStmt):
         return False
-    return not any(
-        isinstance(inner, _WRITERS) or field == "into_clause"
-        for field, inner in postgast.walk(node)
-    )
+    return not any(isinstance(inner, _WRITERS) for inner in walk(node))
 
 
-_WRITERS = (pb.InsertStmt, pb.UpdateStmt, pb.DeleteStmt, pb.MergeStmt, pb.LockingClause)
+_WRITERS = (
+    pb.InsertStmt,
+    pb.UpdateStmt,
+    pb.DeleteStmt,
+    pb.MergeStmt,
+    pb.LockingClause,
+    pb.IntoClause,
+)
 
 
 _PLAIN = {

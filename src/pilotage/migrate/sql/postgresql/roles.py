@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from postgast import pg_query_pb2 as pb
-
+from pilotage.migrate.sql.postgresql.libpg_query import pb
 from pilotage.migrate.sql.postgresql.parser import parse
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
-
-import postgast
-from postgast import pg_query_pb2 as pb
 
 from pilotage.migrate.sql import change as c
 from pilotage.migrate.sql.postgresql import parser
+from pilotage.migrate.sql.postgresql.libpg_query import deparse, nested, pb, walk
 from pilotage.migrate.sql.token import code, with_depth
 
 _SERIAL = frozenset(
@@ -28,6 +26,9 @@ _CONSTRAINTS = {
 # The name of a node's type → the field of the generic node that holds it.
 _FIELDS = {field.message_type.name: field.name for field in pb.Node.DESCRIPTOR.fields}
 
+_as_statement = cache(lambda kind: nested("stmts", "stmt", _FIELDS[kind]))
+_as_value = nested("stmts", "stmt", "select_stmt", "target_list", "res_target", "val")
+
 
 def name_of(relation: Any) -> c.Name:
     """The name of a ``RangeVar``."""
@@ -42,51 +43,56 @@ def qualified(strings: Iterable[Any]) -> c.Name:
 
 def deparsed(node: Any) -> str:
     """A statement node as SQL."""
-    result = pb.ParseResult(version=parser.parse("SELECT 1").version)
-    statement = result.stmts.add().stmt
-    getattr(statement, _FIELDS[type(node).__name__]).CopyFrom(node)
-    text: str = postgast.deparse(result)
-    return text
+    return deparse(_as_statement(type(node).__name__)(node.SerializeToString()))
 
 
 def expression(node: Any) -> str:
     """An expression node as SQL."""
-    select = pb.SelectStmt()
-    select.target_list.add().res_target.val.CopyFrom(node)
-    return deparsed(select).removeprefix("SELECT ")
+    return deparse(_as_value(node.SerializeToString())).removeprefix("SELECT ")
 
 
 def type_name(node: Any) -> str:
     """A ``TypeName`` as SQL, e.g. ``numeric(10, 2)``, without ``pg_catalog``."""
-    plain = pb.TypeName()
-    plain.CopyFrom(node)
-    plain.location = 0
-    return _type_name(plain.SerializeToString())
+    if node.typmods or node.array_bounds or node.setof or node.pct_type:
+        return _type_name(node)
+    return _plain_type(*[name.string.sval for name in node.names])
 
 
 @lru_cache(maxsize=1024)
-def _type_name(message: bytes) -> str:
-    """The same of a serialized node: files name few types, and name them often."""
+def _plain_type(*names: str) -> str:
+    """The same of a type that is a name alone: files name few, and name them often."""
+    plain = pb.TypeName(typemod=-1)
+    for name in names:
+        plain.names.add().string.sval = name
+    return _type_name(plain)
+
+
+def _type_name(node: Any) -> str:
     cast = pb.Node()
     cast.type_cast.arg.a_const.isnull = True
-    cast.type_cast.type_name.MergeFromString(message)
+    cast.type_cast.type_name.CopyFrom(node)
     return expression(cast).removeprefix("NULL::").removeprefix("pg_catalog.")
 
 
 def column(node: Any) -> tuple[c.Column, tuple[c.Constraint, ...]]:
     """A column definition, and the constraints written beside it."""
+    name = node.colname
+    kind = type_name(node.type_name) if node.HasField("type_name") else ""
+    names = node.type_name.names
+    serial = len(names) == 1 and names[0].string.sval in _SERIAL
     kinds = {item.constraint.contype: item.constraint for item in node.constraints}
+    if not kinds and not serial:
+        return c.Column(name, kind), ()
     default = kinds.get(pb.CONSTR_DEFAULT)
-    serial = len(node.type_name.names) == 1 and node.type_name.names[0].string.sval in _SERIAL
     beside = tuple(
-        constraint(item.constraint, (node.colname,))
+        constraint(item.constraint, (name,))
         for item in node.constraints
         if item.constraint.contype in _CONSTRAINTS
     )
     source = _source(kinds, serial=serial)
     read = c.Column(
-        node.colname,
-        type_name(node.type_name) if node.HasField("type_name") else "",
+        name,
+        kind,
         not_null=serial or bool(kinds.keys() & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY}),
         default=expression(default.raw_expr) if default else None,
         generated=bool(source),
@@ -114,9 +120,7 @@ def _calls(node: Any) -> tuple[str, ...]:
         return ()
     return tuple(
         dict.fromkeys(
-            qualified(inner.funcname).name
-            for _, inner in postgast.walk(node)
-            if isinstance(inner, pb.FuncCall)
+            qualified(inner.funcname).name for inner in walk(node) if isinstance(inner, pb.FuncCall)
         )
     )
 
@@ -127,7 +131,7 @@ def constraint(node: Any, columns: tuple[str, ...] = ()) -> c.Constraint:
     if node.HasField("raw_expr"):
         written += [
             inner.fields[-1].string.sval
-            for _, inner in postgast.walk(node.raw_expr)
+            for inner in walk(node.raw_expr)
             if isinstance(inner, pb.ColumnRef)
         ]
     return c.Constraint(
@@ -158,7 +162,7 @@ def create_table(node: Any, sql: str) -> c.CreateTable:
     return c.CreateTable(
         table=name_of(node.relation),
         columns=tuple(columns),
-        constraints=_in_characters(constraints, sql),
+        constraints=_placed(constraints, sql),
         if_not_exists=node.if_not_exists,
         temporary=node.relation.relpersistence == "t",
         partition_of=_parent(node),
@@ -206,24 +210,23 @@ def alter_table(node: Any, sql: str) -> Iterator[c.Change]:
             reader = _other  # an index of a partition, which is the table's already
         change = reader(command, table, sql=alone, offset=offsets[index])
         if isinstance(change, c.AddColumn):
-            change = replace(change, constraints=_in_characters(change.constraints, sql))
+            change = change.but(constraints=_placed(change.constraints, sql))
         yield change
 
 
-def _in_characters(constraints: Iterable[c.Constraint], sql: str) -> tuple[c.Constraint, ...]:
-    """The constraints with offsets that count characters, as all of ours do, and not bytes."""
-    if sql.isascii():
-        return tuple(constraints)
-    to_char = parser.characters(sql)
-    return tuple(replace(x, offset=to_char[x.offset or 0]) for x in constraints)
+def _placed(constraints: Iterable[c.Constraint], sql: str) -> tuple[c.Constraint, ...]:
+    """The constraints with offsets that count characters of the statement, as all of ours do."""
+    start, to_char = parser.start(sql), parser.characters(sql)
+    return tuple(replace(x, offset=to_char[(x.offset or 0) - start]) for x in constraints)
 
 
 def _command_offsets(sql: str, node: Any) -> list[int]:
     """Where each command of an ALTER TABLE begins; the tree gives most of them no position."""
-    if len(node.cmds) == 1 and (start := _behind_name(sql, node)):
+    location = node.relation.location - parser.start(sql)
+    if len(node.cmds) == 1 and (start := _behind_name(sql, node.relation, location)):
         return [start]
     tokens = code(parser.scan(sql))
-    begin = parser.characters(sql)[node.relation.location]
+    begin = parser.characters(sql)[location]
     index = next((i for i, token in enumerate(tokens) if token.start == begin), 0) + 1
     while index + 1 < len(tokens) and tokens[index].is_("."):
         index += 2
@@ -239,12 +242,11 @@ def _command_offsets(sql: str, node: Any) -> list[int]:
     return starts if len(starts) == len(node.cmds) else [0] * len(node.cmds)
 
 
-def _behind_name(sql: str, node: Any) -> int:
+def _behind_name(sql: str, relation: Any, location: int) -> int:
     """Where the one command begins behind a name without quotes, comments or marks; else 0."""
-    relation = node.relation
     name = f"{relation.schemaname}.{relation.relname}" if relation.schemaname else relation.relname
-    start = relation.location + len(name)
-    if not sql.isascii() or not sql.startswith(name, relation.location):
+    start = location + len(name)
+    if not sql.isascii() or not sql.startswith(name, location):
         return 0
     if not sql[start : start + 1].isspace():
         return 0

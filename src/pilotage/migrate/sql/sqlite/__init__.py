@@ -18,9 +18,13 @@ class SQLite:
         """All tokens, as SQLite's tokenizer reads them."""
         return list(scanner.scan(text))
 
+    def comments(self, text: str) -> bool:
+        """Whether one of the tokens is a comment."""
+        return any(token.kind.comment for token in scanner.scan(text))
+
     def inner(self, text: str) -> frozenset[int]:
         """The tokens inside a trigger's body, or a BEGIN ATOMIC."""
-        return inside(scanner.scan(text))
+        return inside(scanner.scan(text)) if "begin" in text.lower() else frozenset()
 
     def split(self, text: str) -> tuple[Statement, ...]:
         """The statements, by `sqlite3.complete_statement`."""

@@ -17,7 +17,7 @@ from pilotage.migrate.sql.foreign import foreign
 from pilotage.migrate.sql.statement import SqlError, Statement
 from pilotage.migrate.sql.token import Kind, Token, code, line_of
 
-_SPACE = " \t\n\f\r"
+_SPACE = " \t\n\f\r\ufeff"  # a byte order mark between two tokens, too
 _CLOSING = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 
@@ -28,7 +28,7 @@ def scan(text: str) -> tuple[Token, ...]:
     found: list[Token] = []
     start = 0
     while start < len(text):
-        if text[start] in _SPACE or (start == 0 and text[0] == "\ufeff"):
+        if text[start] in _SPACE:
             start += 1
             continue
         kind, end = _token(text, start)

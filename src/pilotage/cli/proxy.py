@@ -1,0 +1,254 @@
+"""``pilotage proxy``: the doors of hosts, which all services on a host share, and the edges behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from pilotage.cli.options import Settings, common, deploying, on_group
+
+if TYPE_CHECKING:
+    from pilotage.events import Emit
+    from pilotage.proxy.door import Door
+    from pilotage.wiring import Project
+
+
+@click.group("proxy")
+@on_group
+def command() -> None:
+    """Work with what stands before the service on its hosts.
+
+    Each host has one door, for all services there: it has the ports and the certificates. Each service has
+    an edge behind it, which switches, drains and pauses.
+    """
+
+
+@command.command("boot")
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Where kamal-proxy has the ports: take them at the next switch, from other services too.",
+)
+@deploying
+@common
+def boot(settings: Settings, *, take_over: bool, lock_wait: float, reason: str) -> None:
+    """Make sure that the door and the service's edge run on every host, with the route that they had.
+
+    As long as kamal-proxy has the ports of a host, and nothing of this service was deployed there, the door
+    waits for the first switch. It does not take the ports from services that are not deployed with
+    pilotage, unless --take-over allowed it: until they are deployed as well nobody answers for them.
+    """
+    import asyncio
+
+    from pilotage.store import hold
+
+    async def story(project: Project, emit: Emit) -> None:
+        from pilotage.cli.project import claim
+
+        if take_over:
+            await asyncio.gather(*(door.allow() for door in project.place.doors.values()))
+        who = claim("proxy boot", reason=reason, wait=lock_wait)
+        async with hold(project.world.store, who, emit) as lease:
+            await project.world.proxy.ensure(token=lease.token)
+
+    _opened(settings, story, "the edges run")
+
+
+@command.command("reboot")
+@click.option("--rolling", is_flag=True, help="One host after the other, not all at once.")
+@click.option("-y", "--confirmed", is_flag=True, help="Do not ask.")
+@deploying
+@common
+def reboot(
+    settings: Settings, *, rolling: bool, confirmed: bool, lock_wait: float, reason: str
+) -> None:
+    """Replace the door's container on each host.
+
+    Every service on a host is out of reach for a moment. Needed when `proxy.run` changed, or the image did.
+    The hooks pre-proxy-reboot and post-proxy-reboot run around it, with --rolling around each host.
+    """
+    import asyncio
+
+    from pilotage.hooks import Hook
+    from pilotage.store import hold
+
+    if not confirmed:
+        click.confirm("Every service on these hosts is cut off for a moment. Go on?", abort=True)
+
+    async def story(project: Project, emit: Emit) -> None:
+        from pilotage.cli.project import claim
+
+        doors, hooks = project.place.doors, project.world.hooks
+        who = claim("proxy reboot", reason=reason, wait=lock_wait)
+        async with hold(project.world.store, who, emit):
+            for group in [(host,) for host in doors] if rolling else [tuple(doors)]:
+                told = {"HOSTS": ",".join(group)}
+                await hooks.run(Hook.PRE_PROXY_REBOOT, lock=True, details=told)
+                done = await asyncio.gather(
+                    *(doors[host].reboot() for host in group), return_exceptions=True
+                )
+                for failed in filter(None, done):  # only now, when none is half-way any more
+                    raise failed
+                await hooks.run(Hook.POST_PROXY_REBOOT, lock=True, details=told)
+                for host in group:
+                    click.echo(f"{host}: a new door")
+
+    _opened(settings, story, "the doors are new")
+
+
+@command.command("start")
+@deploying
+@common
+def start(settings: Settings, *, lock_wait: float, reason: str) -> None:
+    """Start the door again on each host where it was stopped, with the routes that it had."""
+
+    async def begin(door: Door) -> str:
+        return "started" if await door.begin() else "runs already"
+
+    _act(settings, "start", begin, "the doors run", wait=lock_wait, reason=reason)
+
+
+@command.command("stop")
+@deploying
+@common
+def stop(settings: Settings, *, lock_wait: float, reason: str) -> None:
+    """Stop the door on each host: no service there is reached, until `start` or a deploy."""
+
+    async def halt(door: Door) -> str:
+        return "stopped" if await door.halt() else "did not run"
+
+    _act(settings, "stop", halt, "the doors are stopped", wait=lock_wait, reason=reason)
+
+
+@command.command("restart")
+@deploying
+@common
+def restart(settings: Settings, *, lock_wait: float, reason: str) -> None:
+    """Stop the door on each host and start it again, without hooks. `reboot` takes a new configuration as well."""
+
+    async def again(door: Door) -> str:
+        await door.halt()
+        await door.begin()
+        return "restarted"
+
+    _act(settings, "restart", again, "the doors run", wait=lock_wait, reason=reason)
+
+
+@command.command("details")
+@common
+def details(settings: Settings) -> None:
+    """Show the doors, as Docker does."""
+
+    async def show(host: str, door: Door) -> None:
+        click.echo(f"{host}\n{await door.details()}\n")
+
+    _each(settings, show)
+
+
+@command.command("logs")
+@click.option("--since", metavar="TIME", default="", help="From a time on, or for the last `15m`.")
+@click.option(
+    "-n", "--lines", metavar="N", type=int, default=100, help="How many of the last lines."
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is printed.")
+@common
+def logs(settings: Settings, *, since: str, lines: int, follow: bool) -> None:
+    """Show what the doors print; with --follow that of the first host."""
+    from pilotage.shell.lines import Lines
+
+    shown = 0
+
+    async def show(host: str, door: Door) -> None:
+        nonlocal shown
+        shown += 1
+        if follow and shown > 1:
+            return
+        taken = Lines(lambda line: click.echo(f"{host} │ {line}"))
+        await door.logs(lambda _, block: taken.feed(block), lines=lines, since=since, follow=follow)
+        taken.close()
+
+    _each(settings, show)
+
+
+@command.command("remove")
+@click.option("-y", "--confirmed", is_flag=True, help="Do not ask.")
+@common
+def remove(settings: Settings, *, confirmed: bool) -> None:
+    """Take the doors down for every service on these hosts. `pilotage remove` takes away this service's part."""
+    if not confirmed:
+        click.confirm("No service on these hosts can be reached then. Go on?", abort=True)
+
+    async def story(project: Project, emit: Emit) -> None:
+        for door in project.place.doors.values():
+            await door.destroy()
+
+    _opened(settings, story, "the doors are gone")
+
+
+def _act(
+    settings: Settings,
+    verb: str,
+    change: Callable[[Door], Awaitable[str]],
+    done: str,
+    *,
+    wait: float,
+    reason: str,
+) -> None:
+    """Change the door of each host, all at once, with the deploy lock; ``change`` says what became of it."""
+    import asyncio
+
+    from pilotage.store import hold
+
+    async def story(project: Project, emit: Emit) -> None:
+        from pilotage.cli.project import claim
+
+        doors = project.place.doors
+        async with hold(
+            project.world.store, claim(f"proxy {verb}", reason=reason, wait=wait), emit
+        ):
+            told = await asyncio.gather(
+                *(change(door) for door in doors.values()), return_exceptions=True
+            )
+            for host, became in zip(doors, told, strict=True):
+                if isinstance(became, str):
+                    click.echo(f"{host}: {became}")
+            for failed in (each for each in told if isinstance(each, BaseException)):
+                raise failed
+
+    _opened(settings, story, done)
+
+
+def _each(settings: Settings, show: Callable[[str, Door], Awaitable[None]]) -> None:
+    """Look at the door of each host."""
+    from pilotage.cli.project import opened
+    from pilotage.cli.render.lines import warnings
+    from pilotage.cli.running import run
+    from pilotage.wiring import Use
+
+    async def main() -> None:
+        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+            for host, door in project.place.doors.items():
+                await show(host, door)
+
+    run(main())
+
+
+def _opened(
+    settings: Settings, story: Callable[[Project, Emit], Awaitable[None]], done: str
+) -> None:
+    """Change something, and say so."""
+    from pilotage.cli.project import opened
+    from pilotage.cli.render import renderer
+    from pilotage.cli.running import run
+    from pilotage.cli.text import good
+    from pilotage.wiring import Use
+
+    async def main() -> None:
+        with renderer(settings) as emit:
+            async with opened(settings, emit, use=Use.ACT, deploying=True, changes=True) as project:
+                await story(project, emit)
+        click.echo(f"{good('✓')} {done}")
+
+    run(main())

@@ -1,0 +1,1 @@
+"""Words for Docker's command line, shared by all that runs containers. Nothing is run here."""

@@ -1,0 +1,183 @@
+"""``target: docker``: containers on hosts, reached over SSH, behind an edge on each host with traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+
+from pilotage.audit import ShellLog
+from pilotage.config import Config
+from pilotage.events import Emit
+from pilotage.image import prune_images
+from pilotage.proxy.door import DoorSettings
+from pilotage.proxy.envoy.scripts import IMAGE as ENVOY
+from pilotage.secret import Secret
+from pilotage.shell.base import Shell
+from pilotage.shell.fleet import Fleet
+from pilotage.source import GitSource
+from pilotage.targets.docker import DockerTarget, commands
+from pilotage.targets.docker.assets import list_volumes
+from pilotage.targets.docker.spec import DockerService
+from pilotage.wiring.build import Images, images_of
+from pilotage.wiring.docker_service import docker_layout, docker_service
+from pilotage.wiring.edges import open_doors, open_edges
+from pilotage.wiring.hosts import ssh_settings
+from pilotage.wiring.place import Answer, Place
+from pilotage.wiring.use import Use
+
+
+@contextlib.asynccontextmanager
+async def open_docker(
+    config: Config, source: GitSource, *, emit: Emit, use: Use
+) -> AsyncIterator[Place]:
+    """The hosts of a service, as its place.
+
+    Raises
+    ------
+    ConfigError
+        It asks for what this target cannot do, or lacks a secret.
+    HostUnreachable
+        To act: some host cannot be reached; each is named, and nothing was begun anywhere.
+    """
+    service = docker_service(config, use)
+    async with (
+        Fleet(service.hosts, ssh_settings(config)) as fleet,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        if use is Use.ACT:
+            await fleet.connect()
+        else:
+            await fleet.failures()  # what does not answer is shown as unknown
+        images = images_of(config, source, emit)
+        target = DockerTarget(
+            service,
+            fleet.shells,
+            DeliveredImages(images, fleet),
+            emit,
+            frozenset(config.secrets.values()),
+        )
+        stack.push_async_callback(target.close)
+        yield Place(
+            target=target,
+            logs=target,
+            proxy=open_edges(config, service, fleet, stack, emit=emit, use=use),
+            layout=docker_layout(config, use),
+            host=service.hosts[0],
+            wipe=lambda: _wipe(service, images, fleet),
+            ask=_Question(config, source, target),
+            build=images.push,
+            fetch_ahead=target.fetch_ahead,
+            tidy=lambda keep, token: _tidy(target, images, fleet, keep, token),
+            shells=fleet.shells,
+            doors=open_doors(config, service, fleet, emit),
+            audit=ShellLog(tuple(fleet.shells.values()), service.state_dir),
+            enter=target.enter,
+            show=Shown(service, images, fleet),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredImages:
+    """`pilotage.targets.docker.Images` by `pilotage.image.Delivery`."""
+
+    images: Images
+    fleet: Fleet
+
+    def reference(self, revision: str) -> str:
+        """The image of a revision."""
+        return self.images.reference(revision)
+
+    async def fetch(self, revision: str, shell: Shell, *, kept: bool = False) -> None:
+        """Log in, look for room, pull; none of it where ``kept``, and the image is there."""
+        delivery, image = self.images.delivery(self.fleet), self.reference(revision)
+        if not (kept and await delivery.has(image, shell)):
+            await delivery.fetch(image, shell)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """`pilotage.wiring.place.Show`: what Docker says on each host that answers."""
+
+    service: DockerService
+    images: Images
+    fleet: Fleet
+
+    async def containers(self) -> Mapping[str, str]:
+        """Its containers at this destination."""
+        return await self._asked(commands.show_containers(self.service))
+
+    async def images_there(self) -> Mapping[str, str]:
+        """Its images, whoever uses them."""
+        return await self._asked((self.service.docker, "image", "ls", str(self.images.name)))
+
+    async def _asked(self, argv: tuple[str, ...]) -> Mapping[str, str]:
+        failures = await self.fleet.failures()
+
+        async def one(host: str, shell: Shell) -> str:
+            if host in failures:
+                return f"does not answer: {failures[host].what}"
+            return (await shell.run(argv)).text
+
+        asked = (one(host, shell) for host, shell in self.fleet.shells.items())
+        return dict(zip(self.fleet.shells, await asyncio.gather(*asked), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """`pilotage.wiring.place.Ask` in a container on the primary host."""
+
+    config: Config
+    source: GitSource
+    target: DockerTarget
+
+    async def __call__(self, line: str, env: Mapping[str, str | Secret], *, limit: float) -> Answer:
+        first = (await self.source.resolve(self.config.version)).sha
+        role, host = self.config.primary, self.target.service.hosts[0]
+        whole = {**self.config.env(role, host), **env}
+        ran = await self.target.ask(role, line, whole, otherwise=first, limit=limit)
+        where = f"a container on {host}"
+        return Answer(ran.last.status, ran.last.out, ran.err, where)
+
+
+async def _wipe(service: DockerService, images: Images, fleet: Fleet) -> tuple[str, ...]:
+    """Delete what is left on the hosts: stopped containers, images, and the folder with the state.
+
+    Images that somebody else's container has are kept by Docker.
+    """
+    destination = ("--filter", f"label=destination={service.destination or ''}")
+    listed = shlex.join((*commands.list_all(service), *destination))
+    removed = shlex.join((service.docker, "rm", "--force", "--volumes"))
+    script = f'found=$({listed}) || exit; [ -z "$found" ] || {removed} $found >/dev/null\n'
+    volumes = shlex.join(list_volumes(service))
+    script += f'found=$({volumes}) || exit; [ -z "$found" ] || {service.docker} volume rm $found >/dev/null\n'
+    listed = shlex.join(
+        (service.docker, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", str(images.name))
+    )
+    edges = shlex.join((ENVOY, DoorSettings().image))
+    script += f"for image in $({listed}) {edges}; do\n"
+    script += f'  {service.docker} image rm "$image" >/dev/null 2>&1 || :\ndone\n'
+    script += f"rm -rf -- {shlex.quote(service.state_dir)}\n"
+    await asyncio.gather(
+        *(shell.run(("sh",), input=script.encode()) for shell in fleet.shells.values())
+    )
+    return (f"containers, images, logs and state are deleted on {len(fleet.shells)} host(s)",)
+
+
+async def _tidy(
+    target: DockerTarget, images: Images, fleet: Fleet, keep: Collection[str], token: int
+) -> tuple[str, ...]:
+    """Remove stopped containers beyond those that are kept, then images of revisions that nobody needs."""
+    containers = await target.prune(token=token)
+    await target.prune_assets(keep, token=token)
+    found = await asyncio.gather(
+        *(prune_images(shell, images.name, keep) for shell in fleet.shells.values())
+    )
+    told = []
+    if containers:
+        told.append(f"removed {containers} stopped container(s)")
+    if sum(found):
+        told.append(f"removed {sum(found)} image(s) that nothing needs")
+    return tuple(told)

@@ -1,0 +1,87 @@
+"""Accessories on real Docker hosts: booted once, their data kept, and taken away."""
+
+from __future__ import annotations
+
+from tests.e2e.docker.conftest import Ship
+from tests.lab import images
+
+ACCESSORY = """\
+accessories:
+  cache:
+    image: {image}
+    hosts: {hosts}
+    cmd: python3 -c 'import time; print("warm", flush=True); time.sleep(3600)'
+    env:
+      clear: {{MODE: "a 'quoted' é"}}
+      secret: [CACHE_KEY]
+    files: [config/cache.conf.erb:/etc/cache.conf]
+    directories: [data:/data]
+"""
+
+
+def cached(ship: Ship) -> None:
+    """Give the project an accessory on its first two hosts."""
+    image = ship.lab.push(images.python(), "acme/cache:1")
+    hosts = [host.address for host in ship.hosts[:2]]
+    ship.configure(more=ACCESSORY.format(image=image, hosts=hosts))
+    ship.secrets["CACHE_KEY"] = "hush-hush-hush"
+    ship.write("config/cache.conf.erb", 'key = <%= ENV["CACHE_KEY"] %>\n')
+
+
+def test_setup_boots_it_and_a_deploy_leaves_it_alone(ship: Ship) -> None:
+    cached(ship)
+    ship.release("one")
+    said = ship.pilotage("setup", "--skip-push", "-v")
+    assert "hush" not in said.out + said.err
+    first, second, _ = ship.hosts
+    for host in (first, second):
+        assert (
+            host.docker("exec", "shop-cache", "cat", "/etc/cache.conf") == "key = hush-hush-hush\n"
+        )
+        env = host.docker("exec", "shop-cache", "sh", "-c", 'printf "%s|%s" "$MODE" "$CACHE_KEY"')
+        assert env == "a 'quoted' é|hush-hush-hush"
+        assert ship.serving(host) == "one"
+    before = first.docker("inspect", "shop-cache", "--format", "{{.Id}}")
+    ship.pilotage("accessory", "boot", "all")
+    ship.deploy()
+    assert first.docker("inspect", "shop-cache", "--format", "{{.Id}}") == before
+
+
+def test_its_data_outlives_its_container_and_not_its_removal(ship: Ship) -> None:
+    cached(ship)
+    ship.release("one")
+    ship.pilotage("accessory", "boot", "cache")
+    host = ship.hosts[0]
+    wrote = ship.pilotage(
+        "accessory",
+        "exec",
+        "cache",
+        "--reuse",
+        "--",
+        "sh",
+        "-c",
+        "echo kept > /data/file; echo ok >&2",
+    )
+    assert (wrote.out, wrote.err.replace("ok\n", "")) == ("", "")
+    ship.pilotage("accessory", "reboot", "cache")
+    assert host.docker("exec", "shop-cache", "cat", "/data/file") == "kept\n"
+    logs = ship.pilotage("accessory", "logs", "cache", "--hosts", host.address, "--grep", "warm")
+    assert logs.out.endswith("warm\n")
+    ship.pilotage("accessory", "stop", "cache", "--hosts", host.address)
+    assert host.docker("inspect", "shop-cache", "--format", "{{.State.Running}}") == "false\n"
+    ship.pilotage("accessory", "boot", "cache")
+    assert host.docker("inspect", "shop-cache", "--format", "{{.State.Running}}") == "true\n"
+    ship.pilotage("accessory", "remove", "cache", "--confirmed")
+    assert host.docker("ps", "--all", "--quiet") == ""
+    assert not (host.home / "shop-cache").exists()
+
+
+def test_an_accessory_that_cannot_start_says_why(ship: Ship) -> None:
+    cached(ship)
+    text = (ship.root / "config/deploy.yml").read_text()
+    ship.write("config/deploy.yml", text.replace("acme/cache:1", "acme/nowhere:1"))
+    ship.release("one")
+    failed = ship.pilotage("accessory", "boot", "cache", status=1)
+    assert "acme/nowhere" in failed.err
+    unknown = ship.pilotage("accessory", "boot", "cahce", status=2)
+    assert "there is no accessory 'cahce'" in unknown.err
