@@ -203,7 +203,10 @@ def main() -> None:
         f"the disk takes {wait * 1000:.2f} ms here (median, after a write of 8 kB). *light*: CREATE "
         "TABLE (i int), ADD COLUMN. *heavy*: a primary key, a text column, an index.\n\n"
         "*In use*: every half is durable before the next. *Empty*: a new database, where they become "
-        "durable together."
+        "durable together. Every tool has a transaction a migration, and writes a row in it: the bare loop "
+        "and dbmate its version; pilotage its name, digests, times and progress as well, under limits for "
+        "locks and statements, and it reads all files with PostgreSQL's grammar and judges their hazards "
+        "before it applies the first."
     )
     write("migrations", "A thousand migrations", "\n\n".join([head, *parts]))
 

@@ -103,7 +103,7 @@ def world(hosts: int, files: Migrations, *, pending: bool) -> tuple[Observed, Go
 
 def clocked(work: Callable[[], Any]) -> float:
     """The seconds of processor time of a call: it waits for nothing, and others may be busy."""
-    for kept in (parser.parse, parser.scan, changes.changes):
+    for kept in (parser.scan, parser.split, changes.changes):
         kept.cache_clear()  # what an earlier round has read is new to a new process
     gc.collect()
     began = time.process_time()

@@ -2,7 +2,8 @@
 
 Beside ours run one UPDATE of everything, which is as fast as the server is and holds every row's lock to
 its end, and batches of a fixed thousand rows through a trigger and a marker column, as tools do that
-rename columns by triggers. Each contestant gets a copy of the same database. ``make bench-backfill``.
+rename columns by triggers. Each contestant gets a copy of the same database. Then the first two of them once more,
+under a load that begins when they are at work. ``make bench-backfill``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import psycopg
 
 from benchmarks import measure
 from benchmarks.migrations import server
-from benchmarks.online import kills
+from benchmarks.online import backfill_load, kills, pgbench
 from pilotage.embedded import Postgres
 from pilotage.events import BackfillHeld, BackfillProgress, Event, ignore
 from pilotage.migrate.migration import Migration, Section
@@ -108,7 +109,7 @@ def fixed_batches(url: str, rows: int, run: Run) -> float:
     return seconds
 
 
-def ours(**changes: float) -> Contestant:
+def ours(statement: str = STATEMENT, **changes: float) -> Contestant:
     """Pilotage's backfill, with its look for who suffers and its last pass that finds nothing."""
 
     def fill(url: str, rows: int, run: Run) -> float:
@@ -118,7 +119,7 @@ def ours(**changes: float) -> Contestant:
             "label",
             Path("1_label.sql"),
             expand=Section("ALTER TABLE item ADD COLUMN label text", 1),
-            backfill=Section(STATEMENT, 3),
+            backfill=Section(statement, 3),
         )
 
         def emit(event: Event) -> None:
@@ -159,17 +160,9 @@ def measure_rates(running: Postgres, rows: int, rounds: int) -> dict[str, Run]:
     runs = {name: Run() for name in CONTESTANTS}
     for number in range(rounds):
         for name, contestant in CONTESTANTS.items():
-            with psycopg.connect(running.url("postgres"), autocommit=True) as admin:
-                admin.execute("DROP DATABASE IF EXISTS backfill_round")
-                admin.execute(
-                    # Copying files checkpoints, before and after: all begin alike.
-                    f"CREATE DATABASE backfill_round TEMPLATE {TEMPLATE} STRATEGY file_copy"
-                )
-            run = runs[name]
-            seconds = contestant(running.url("backfill_round"), rows, run)
-            with psycopg.connect(running.url("backfill_round")) as connection:
-                left = connection.execute("SELECT count(*) FROM item WHERE label IS NULL")
-                assert left.fetchone() == (0,)
+            run, url = runs[name], new_round(running)
+            seconds = contestant(url, rows, run)
+            check(url)
             run.rates.append(rows / seconds)
             print(
                 f"  round {number + 1}, {name}: {rows / seconds:,.0f} rows/s,"
@@ -177,6 +170,48 @@ def measure_rates(running: Postgres, rows: int, rounds: int) -> dict[str, Run]:
                 flush=True,
             )
     return runs
+
+
+def new_round(running: Postgres) -> str:
+    """The URL of a copy of the template, in place of the one before it."""
+    with psycopg.connect(running.url("postgres"), autocommit=True) as admin:
+        # Not WITH (FORCE), which only a superuser may do to autovacuum; this ends it, and waits for others.
+        admin.execute("DROP DATABASE IF EXISTS backfill_round")
+        # Copying files checkpoints, before and after: all begin alike.
+        admin.execute(f"CREATE DATABASE backfill_round TEMPLATE {TEMPLATE} STRATEGY file_copy")
+    return running.url("backfill_round")
+
+
+def check(url: str) -> None:
+    """Nothing was left out."""
+    with psycopg.connect(url) as connection:
+        left = connection.execute("SELECT count(*) FROM item WHERE label IS NULL").fetchone()
+    if left != (0,):
+        raise RuntimeError(f"{left} rows were left out")
+
+
+def measure_load(running: Postgres, rows: int, rounds: int) -> str:
+    """The table of what others wait for; says so where pgbench is not installed."""
+    if pgbench.program() is None:
+        return "*Not measured under load: pgbench is not installed.*"
+
+    def under_load(name: str) -> backfill_load.Fill:
+        def fill(url: str, rows: int) -> tuple[float, float]:
+            run = Run()
+            seconds = CONTESTANTS[name](url, rows, run)
+            check(url)
+            return seconds, run.worst[-1]
+
+        return fill
+
+    base, default = "one UPDATE", "pilotage, as configured by default"
+    found = backfill_load.measure_load(
+        {"nothing": None, base: under_load(base), default: under_load(default)},
+        lambda: new_round(running),
+        rows,
+        rounds,
+    )
+    return backfill_load.page(found, base)
 
 
 def measure_kills(running: Postgres, times: int, rows: int, seed: int) -> str:
@@ -245,7 +280,7 @@ def main() -> None:
     """Measure, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--kill-rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
@@ -255,12 +290,18 @@ def main() -> None:
         runs = measure_rates(running, given.rows, given.rounds)
         text = page(runs)
         print(text, flush=True)
+        loaded = measure_load(running, given.rows, given.rounds)
+        print(loaded, flush=True)
         killed = measure_kills(running, given.kills, given.kill_rows, given.seed)
     pauses = sum(run.pauses for run in runs.values())
     text = (
         f"{given.rows:,} rows on PostgreSQL with fsync on, {given.rounds} rounds in turn, each on a copy "
         "of one database; medians. Ours includes the pass that finds nothing more, and its looks at who "
-        f"suffers; it paused {pauses} times.\n\n{text}\n\n{killed}"
+        f"suffers; it paused {pauses} times.\n\n{text}\n\n"
+        f"Under a load that begins {backfill_load.LEAD:g} s after the backfill: {backfill_load.RATE} "
+        f"transactions a second of {backfill_load.CLIENTS} clients, each of which changes one row of the "
+        "same table; their waits count from when they were due, those of all rounds together.\n\n"
+        f"{loaded}\n\n{killed}"
     )
     if given.only_print:
         print(text)

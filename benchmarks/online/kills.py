@@ -69,6 +69,13 @@ TABLES = {
         "CREATE TRIGGER note AFTER UPDATE ON item FOR EACH ROW EXECUTE FUNCTION note()",
         "INSERT INTO item SELECT generate_series(1, {rows})",
     ),
+    "mysql": (
+        "CREATE TABLE item (id integer PRIMARY KEY)",
+        "CREATE TABLE log (seq bigint AUTO_INCREMENT PRIMARY KEY, id integer NOT NULL, KEY (id, seq))",
+        "CREATE TRIGGER note AFTER UPDATE ON item FOR EACH ROW INSERT INTO log (id) VALUES (NEW.id)",
+        "INSERT INTO item WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < {rows}) SELECT i FROM n",
+    ),
     "sqlite": (
         "CREATE TABLE item (id integer PRIMARY KEY)",
         "CREATE TABLE log (seq integer PRIMARY KEY AUTOINCREMENT, id integer NOT NULL)",

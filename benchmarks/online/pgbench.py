@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,14 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-SLOW_MS = 100.0
+from benchmarks.online.changes import Load
+from benchmarks.online.stalls import Transaction
+
+QUIET_MS = 50.0
+"""Transactions begin this late at most, on average of a second, when nothing is the matter."""
+PATIENCE = 120.0
+AT_MOST = 3600
+"""Seconds of load, should nobody end it."""
 
 
 def program() -> str | None:
@@ -43,76 +51,94 @@ def fill(url: str, scale: int) -> None:
         check=True,
         capture_output=True,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """Unix seconds at which it was due and at which it was over; the difference is what was waited."""
-
-    due: float
-    over: float
-
-    @property
-    def ms(self) -> float:
-        """Milliseconds from when it was due."""
-        return (self.over - self.due) * 1000
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("VACUUM ANALYZE")
 
 
 @dataclass(slots=True)
-class Load:
-    """A load that runs, and afterwards what it met. ``failed``: transactions, and clients that gave up."""
+class Pgbench(Load):
+    """pgbench, while it runs. It says once a second how late transactions begin."""
 
-    transactions: list[Transaction] = field(default_factory=list)
-    failed: int = 0
-    said: str = ""
+    process: subprocess.Popen[str] | None = None
+    lag_ms: float = 0.0
+    told_at: float = 0.0
+    said: list[str] = field(default_factory=list)
 
-    def between(self, begin: float, end: float) -> list[Transaction]:
-        """Those that were under way at any moment between two."""
-        return [t for t in self.transactions if t.over >= begin and t.due <= end]
+    def listen(self) -> None:
+        """Read what it says until it ends."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            lag = re.search(r" lag (\S+) ms", line)
+            if line.startswith("progress:"):
+                self.lag_ms, self.told_at = float(lag[1]) if lag else 0.0, time.time()
+                continue
+            self.said.append(line)
+            if " aborted in command " in line:
+                self.gave_up.append(time.time())
+
+    def wait_until_quiet(self) -> None:
+        """Until a whole second's transactions began in time; a second without any says NaN."""
+        assert self.process is not None
+        asked = time.time()
+        while self.process.poll() is None and time.time() < asked + PATIENCE:
+            if self.told_at > asked + 1.0 and self.lag_ms < QUIET_MS:
+                return
+            time.sleep(0.05)
+
+    def read(self, lines: Iterable[str]) -> None:
+        """``client number microseconds script seconds microseconds lag``, a line for each transaction."""
+        for line in lines:
+            _, _, took, _, second, micro, *_ = line.split()
+            over = int(second) + int(micro) / 1e6
+            if took.isdecimal():
+                self.transactions.append(Transaction(over - int(took) / 1e6, over))
+            elif took != "skipped":
+                self.failures.append(over)
 
 
 @contextmanager
-def load(url: str, *, rate: int, clients: int, protocol: str, seconds: float) -> Iterator[Load]:
+def load(
+    url: str, *, rate: int, clients: int, protocol: str, script: str = ""
+) -> Iterator[Pgbench]:
     """Transactions that are due at a rate whatever becomes of those before them.
 
-    Leaving the block waits for the end of ``seconds``, and reads the log.
+    ``script``: what one does, as pgbench reads it; without it, what pgbench has of its own.
     """
-    found = Load()
     with tempfile.TemporaryDirectory(prefix="pilotage-pgbench-") as folder:
+        file = Path(folder, "script")
+        file.write_text(script)
         process = subprocess.Popen(
             [
                 *(program() or "pgbench", "-n", "-R", str(rate), "-c", str(clients), "-j", "2"),
-                *("-M", protocol, "-T", str(round(seconds)), "-l", "--log-prefix", f"{folder}/log"),
+                *("-M", protocol, "-T", str(AT_MOST), "-P", "1"),
+                *("-l", "--log-prefix", f"{folder}/log"),
+                *(("-f", str(file)) if script else ()),
             ],
             env=environment(url),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
+        found = Pgbench(process=process)
+        ear = threading.Thread(target=found.listen)
+        ear.start()
         try:
             yield found
-            found.said = process.communicate(timeout=seconds + 600)[0]
+            process.send_signal(signal.SIGALRM)  # as if its time were over: it writes its log
+            process.wait(PATIENCE)
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-        for file in Path(folder).iterdir():
-            with file.open() as lines:
-                _read(lines, found)
-        found.failed += found.said.count(" aborted in command ")
+                process.kill()
+                process.wait()
+            ear.join()
+            if process.stderr is not None:
+                process.stderr.close()
+        for log in Path(folder).glob("log*"):
+            with log.open() as lines:
+                found.read(lines)
     if not found.transactions:
-        raise RuntimeError(f"pgbench did nothing: {found.said[-1000:]}")
-
-
-def _read(lines: Iterator[str] | Sequence[str], found: Load) -> None:
-    """``client number microseconds script seconds microseconds lag``, a line for each transaction."""
-    for line in lines:
-        _, _, took, _, second, micro, *_ = line.split()
-        if not took.isdecimal():  # failed, or skipped
-            found.failed += took != "skipped"
-            continue
-        over = int(second) + int(micro) / 1e6
-        found.transactions.append(Transaction(over - int(took) / 1e6, over))
+        raise RuntimeError(f"pgbench did nothing: {''.join(found.said)[-1000:]}")
 
 
 @contextmanager
@@ -135,16 +161,3 @@ def reader(url: str, seconds: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which ``share`` of them lie."""
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
-
-
-def settle(url: str) -> None:
-    """Leave nothing of the making of a database to be done under the load."""
-    with psycopg.connect(url, autocommit=True) as session:
-        session.execute("VACUUM ANALYZE")
-    time.sleep(0.5)
