@@ -1,5 +1,8 @@
 """A deployer that stops itself: ``deployer.py ROOT REVISION TTL EVENT:NUMBER`` deploys a revision and, at
-the given event (the class's name, counted from 0), sends itself SIGSTOP. Its last line is JSON."""
+the given event (the class's name, counted from 0), sends itself SIGSTOP. Its last line is JSON.
+
+It never stops while another of its tasks is in the middle of a change under the host's lock: whoever comes next
+would be told its pid, and not take over (that is a test of `pilotage.host.files.locked`)."""
 
 from __future__ import annotations
 
@@ -14,9 +17,20 @@ from pilotage.config import load_config
 from pilotage.deploy import deploy
 from pilotage.errors import PilotageError
 from pilotage.events import Event
+from pilotage.host.files import flock_holder
 from pilotage.observe import observe
 from pilotage.store import Claim
 from pilotage.wiring import Use, goal_of, open_project
+
+
+def stop(lock: Path) -> None:
+    """SIGSTOP to ourselves, at once or as soon as no task of ours holds ``lock``."""
+    with lock.open("a") as file:
+        busy = flock_holder(file.fileno()) == os.getpid()
+    if busy:
+        asyncio.get_running_loop().call_soon(stop, lock)
+    else:
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 async def main(root: Path, revision: str, ttl: float, stop_at: str) -> dict[str, object]:
@@ -28,7 +42,7 @@ async def main(root: Path, revision: str, ttl: float, stop_at: str) -> dict[str,
         print(json.dumps(event.to_json()))
         if type(event).__name__ == kind:
             if seen == int(number):
-                os.kill(os.getpid(), signal.SIGSTOP)
+                stop(root / ".pilotage/fence.lock")
             seen += 1
 
     config = load_config(root / "config/deploy.yml", run_commands=True)
