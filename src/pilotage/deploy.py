@@ -370,7 +370,7 @@ async def _tell_state(run: Run, error: PilotageError) -> None:
         return
     told = serves(observed)
     if silent := [host.name for host in observed.hosts if not host.reachable]:
-        told += f" on the hosts that answer ({', '.join(silent)} does not)"
+        told += f" on the hosts that answer (no answer from {', '.join(silent)})"
     error.state = f"{error.state}; {told}" if error.state else told
 
 
