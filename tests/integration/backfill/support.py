@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.integration.postgresql.support import Db
@@ -28,6 +29,9 @@ QUIET = BackfillSettings(
     wraparound=False,
 )
 """Small batches, and every signal off: a test turns on what it is about."""
+
+EVEN = replace(QUIET, batch_time=10.0)
+"""The same, and each batch has all of its rows, also after one that took long."""
 
 FILE = migration(
     "1",
@@ -58,11 +62,17 @@ class Watched:
     """The events of a run, to be waited for."""
 
     events: list[Event] = field(default_factory=list)
+    _times: list[float] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
+        self._times.append(time.monotonic())
         self._news.set()
+
+    def at(self, event: Event) -> float:
+        """When this very event came, by the monotonic clock."""
+        return next(at for one, at in zip(self.events, self._times, strict=True) if one is event)
 
     def of(self, kind: type[Event]) -> list[Any]:
         """Those of one class."""

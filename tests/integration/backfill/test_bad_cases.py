@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.backfill.support import (
+    EVEN,
     FILE,
     QUIET,
     database,
@@ -71,7 +72,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_after_it_resumes() -> None:
             )
 
             async def story() -> None:
-                async with schema_of(db) as schema:
+                async with schema_of(db, EVEN) as schema:
                     with pytest.raises(HalfFailed, match="has no room left") as caught:
                         await schema.backfill(FILE, final=False, token=1, emit=ignore)
                     assert "No space left on device" in str(caught.value)
@@ -151,23 +152,23 @@ def test_around_a_row_that_somebody_holds_everything_before_it_is_done() -> None
 
 
 def test_a_batch_that_takes_too_long_is_split_until_it_does_not() -> None:
-    with database(rows=400) as db:
+    with database(rows=500) as db:
         db.execute(
             "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(0.012); RETURN NEW; END $$",
+            " $$ BEGIN PERFORM pg_sleep(0.009); RETURN NEW; END $$",
             "CREATE TRIGGER slow BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION slow()",
         )
-        settings = replace(QUIET, batch_rows=20_000)
+        settings = replace(QUIET, batch_rows=20_000, batch_time=0.2)
 
         async def story() -> None:
             async with schema_of(db, settings) as schema, running(schema) as (watched, task):
                 await task
                 sizes = [event.batch for event in watched.of(BackfillProgress) if event.batch]
-                assert sizes[0] == 125  # a quarter of the first, which was cut off after 2 s
+                assert sizes[0] == 125  # a quarter of the first, which was cut off after 4 s
                 assert max(sizes[3:]) < 40
 
         asyncio.run(story())
-        assert done(db) == [(1, 400)]
+        assert done(db) == [(1, 500)]
 
 
 @pytest.mark.parametrize("fillfactor", [100, 40])

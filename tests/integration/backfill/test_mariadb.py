@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from tests.integration.backfill.support import FILE, QUIET, running, schema_of
+from tests.integration.backfill.support import EVEN, FILE, QUIET, running, schema_of
 from tests.integration.backfill.test_bad_cases import grow, small_disk
 from tests.mariadb import MariaDB, mariadb, start_mariadb
 from tests.migrations import migration
@@ -259,7 +259,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_after_it_resumes() -> None:
         )
 
         async def story() -> None:
-            async with schema_of(db) as schema:  # type: ignore[arg-type]
+            async with schema_of(db, EVEN) as schema:  # type: ignore[arg-type]
                 with pytest.raises(HalfFailed, match="has no room left") as caught:
                     await schema.backfill(file, final=False, token=1, emit=ignore)
                 assert "the cursor is kept" in caught.value.state
