@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import traceback
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from pilotage.targets.docker import DockerRole
 
 pytestmark = pytest.mark.integration
 
-MARK = "s3cr3t-3141592"
+MARK = f"s3cr3t-3141592-{os.getpid()}"  # another worker puts its own into an argv, on purpose
 ENV = {
     "QUOTED": Secret(f'{MARK} it\'s "so" `x` $HOME ${{HOME}} \\n !'),
     "LINES": Secret(f"{MARK}\n  second line\n\nlast\n"),
