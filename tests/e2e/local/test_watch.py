@@ -9,48 +9,59 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from tests.e2e.local.conftest import App
 
 HEALTH = 'self.path == "/up"'
 BROKEN = f'if not {HEALTH}: return self.answer(500, os.environ["PILOTAGE_RELEASE"] + " no")'
-SLOW = f"import time; time.sleep(0 if {HEALTH} else 0.25)"
+SLOW = f"import time; time.sleep(0 if {HEALTH} else 1.0)"
 LONG = "60s"
 """A watch that only a verdict ends: the test would not wait for it."""
 
 
+class Answer(NamedTuple):
+    """When a request was sent and answered, in Unix time, and with what; status 0: it was not."""
+
+    sent: float
+    got: float
+    status: int
+    release: str
+
+
 @dataclass(slots=True)
 class Load:
-    """What a few clients saw: (Unix time, status, release) of each request; status 0: no answer."""
+    """What a few clients saw."""
 
     port: int
-    answers: list[tuple[float, int, str]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
     def client(self, limit: int) -> None:
         """One kept-alive connection after the other, at most ``limit`` requests."""
+        at = 0.0
         while not self.over.is_set() and limit:
-            with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
                 try:
                     while not self.over.is_set() and limit:
                         limit -= 1
+                        at = time.time()
                         connection.request("GET", "/")
                         answer = connection.getresponse()
                         words = answer.read().decode().split()
-                        self.answers.append((time.time(), answer.status, words[0]))
+                        self.answers.append(Answer(at, time.time(), answer.status, words[0]))
                         time.sleep(0.01)
                 except (OSError, HTTPException):
-                    self.answers.append((time.time(), 0, ""))
+                    self.answers.append(Answer(at, time.time(), 0, ""))
 
-    def failed(self) -> list[tuple[float, int, str]]:
+    def failed(self) -> list[Answer]:
         """The answers that were none, or 5xx."""
-        return [answer for answer in self.answers if answer[1] == 0 or answer[1] >= 500]
+        return [answer for answer in self.answers if answer.status == 0 or answer.status >= 500]
 
     def share(self, release: str, since: float, until: float) -> tuple[float, int]:
-        """Which part of the requests between two times a release answered, and how many there were."""
-        found = [name for at, _, name in self.answers if since <= at <= until]
+        """Which part of the requests sent between two times a release answered, and how many there were."""
+        found = [answer.release for answer in self.answers if since <= answer.sent <= until]
         return (found.count(release) / len(found) if found else 0.0), len(found)
 
 
@@ -133,11 +144,10 @@ def test_a_release_that_fails_is_switched_back_on_its_own(app, served):
     first, *_, last = [e["at"] for e in failed.events if e["event"] == "Switched"]
     errors = clients.failed()
     assert errors
-    assert {release for _, _, release in errors} == {bad}, "nobody else failed a request"
-    assert all(first - 1 <= at <= ended for at, _, _ in errors)
+    assert {answer.release for answer in errors} == {bad}, "nobody else failed a request"
+    assert all(first - 1 <= answer.got and answer.sent <= ended for answer in errors)
     assert last - first < 30, "long before the watch would have ended"
-    after = [a for a in clients.answers if a[0] > last + 1]
-    assert not [a for a in after if a[1] != 200]
+    assert not [a for a in clients.failed() if a.sent > last + 1]
 
     refused = app.pilotage("deploy", status=1).err
     assert f"release {bad} was aborted before" in refused
@@ -161,11 +171,11 @@ def test_a_slow_release_is_switched_back(app, served):
 
 
 def test_a_good_release_is_kept(app, served):
-    watched(app, verify="4s", max_p99_ratio=100.0, min_requests=20)
+    watched(app, verify="4s", max_p99_ratio=9000.0, min_requests=20)
     good = app.release(2)
     plan = " ".join(app.pilotage("plan").out.split())
     assert (
-        f"watch {good} for 4 s: at most 1 % errors, p99 at most 100 × that of {served}, "
+        f"watch {good} for 4 s: at most 1 % errors, p99 at most 9000 × that of {served}, "
         "or the traffic goes back" in plan
     )
     with load(app) as clients:
@@ -253,8 +263,8 @@ def test_a_bad_canary_is_taken_back_and_up_again_when_asked(app, served):
         taken_back(app, served, bad, processes)
         assert "with 5 % of the requests: " in failed.result["error"]["what"]
         assert not [e for e in events(failed, "Switched") if e["release"] == bad]
-        seen = Counter(release for _, _, release in clients.answers)
-        assert {release for _, _, release in clients.failed()} == {bad}
+        seen = Counter(answer.release for answer in clients.answers)
+        assert {answer.release for answer in clients.failed()} == {bad}
         assert seen[bad] < seen[served] / 2, "only a few met it"
 
         flag.touch()
