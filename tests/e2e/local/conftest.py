@@ -240,7 +240,7 @@ class App:
 
     def get(self, path: str = "/") -> str:
         """What the edge answers."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request("GET", path)
             response = connection.getresponse()
             assert response.status == 200, response.status

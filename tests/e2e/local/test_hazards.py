@@ -105,7 +105,7 @@ def test_a_lock_that_is_never_granted_ends_the_deploy_and_stops_nobody(deployed:
     before = app.serving()
     app.write(
         FILE,
-        "-- pilotage: lock_timeout=100ms timeout=3s\n\n-- expand\n"
+        "-- pilotage: lock_timeout=1s timeout=6s\n\n-- expand\n"
         "ALTER TABLE items ADD COLUMN colour text;\n",
     )
     release = app.commit()
