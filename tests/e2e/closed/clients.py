@@ -69,11 +69,12 @@ class Clients:
         return Answer(at, response.status, response.read().decode(), retry_after)
 
     def until(self, status: int, since: float) -> None:
-        """Wait until somebody who asked after ``since`` got this status."""
+        """Wait until each client got this status for what it asked after ``since``."""
         give_up = time.monotonic() + 60
-        while not any(a.status == status for a in self.since(since)):
-            assert time.monotonic() < give_up, f"nobody got {status}: {self.all[-5:]}"
-            time.sleep(0.02)
+        for mine in self.answers:
+            while not any(a.status == status and a.at > since for a in reversed(mine)):
+                assert time.monotonic() < give_up, f"one got no {status}: {mine[-5:]}"
+                time.sleep(0.02)
 
     def end(self) -> None:
         """No more questions."""
