@@ -129,7 +129,7 @@ def test_others_at_work_are_seen_where_they_can_be(kit: Kit) -> None:
             assert alone is False
             with kit.blocked("t"):
                 # MariaDB makes its list of transactions anew when nobody has read it for 100 ms.
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while not await dialect.others_at_work(watcher, (work, watcher)):
                         await asyncio.sleep(0.25)
 

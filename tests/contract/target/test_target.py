@@ -24,7 +24,7 @@ async def seen(kit: Kit, id: str) -> Instance | None:
 
 async def dead(kit: Kit, id: str) -> Instance:
     """Wait until the target notices (the kernel takes a moment to end a process)."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (instance := await seen(kit, id)) is None or instance.alive:
             await asyncio.sleep(0.005)
     return instance
@@ -336,7 +336,7 @@ def test_a_job_that_is_running_is_joined(kit, tmp_path):
         job = kit.job("job-1", lines=("begun",), status=4, until=go)
         said = Said()
         first = asyncio.create_task(kit.target.run_once(job, token=1, gate=open_gate, output=said))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not said.lines:
                 await asyncio.sleep(0.005)
         second = asyncio.create_task(
@@ -374,7 +374,7 @@ def test_a_job_outlives_its_caller_and_is_joined_later(kit, tmp_path):
         job = kit.job("job-1", lines=("begun",), status=5, until=go)
         said = Said()
         caller = asyncio.create_task(kit.target.run_once(job, token=1, gate=open_gate, output=said))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not said.lines:
                 await asyncio.sleep(0.005)
         caller.cancel()

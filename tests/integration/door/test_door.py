@@ -146,7 +146,7 @@ def test_kamals_proxy_comes_back_when_the_door_does_not_start(tell):
         with pytest.raises(ProxyError, match="the door does not start") as failed:
             await way.serve(shop, one)
         assert failed.value.state == "Kamal's proxy goes on"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await answer_or_none(way) != (200, "kamal"):
                 await asyncio.sleep(0.1)
 

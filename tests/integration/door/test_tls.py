@@ -54,7 +54,7 @@ def test_an_own_certificate_is_replaced_while_requests_go_on(tell):
         started = way.host.docker("inspect", "--format", "{{.State.StartedAt}}", "pilotage-door")
         async with way.client(trust=trusts_old, name="shop") as kept:
             slow = asyncio.create_task(kept.get("/slow"))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while one.served < 2:
                     await asyncio.sleep(0.01)
             await way.entrance("shop", certificate=new, **more).ensure(token=1)

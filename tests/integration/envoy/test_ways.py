@@ -164,7 +164,7 @@ def test_a_removed_endpoint_of_a_release_that_drains_is_counted_until_then(edge)
                 await until(lambda: a.served)
                 await edge.route(a, b)
                 await edge.route(two, draining=(a, b))
-                assert await edge.proxy.drain(HOST, (b.endpoint,), limit=5) == 0
+                assert await edge.proxy.drain(HOST, (b.endpoint,), limit=30) == 0
                 await edge.route(two, draining=(a,))
                 assert await edge.proxy.drain(HOST, (a.endpoint,), limit=0.1) == 1
                 await edge.route(b, draining=(a, two))
@@ -206,7 +206,7 @@ def test_an_edge_of_the_older_version_is_taken_over_under_load(edge):
                 await edge.proxy.ensure(token=1)
                 assert await edge.observed() == route
                 await edge.route(two, draining=(one, zero))
-                assert await edge.proxy.drain(HOST, (zero.endpoint,), limit=5) == 0
+                assert await edge.proxy.drain(HOST, (zero.endpoint,), limit=30) == 0
                 assert await edge.proxy.drain(HOST, (one.endpoint,), limit=0.2) == 1
                 one.release.set()
                 assert (await slow).body == b"one"

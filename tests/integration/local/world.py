@@ -130,14 +130,14 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(true: Callable[[], object], *, limit: float = 20.0) -> None:
+async def until(true: Callable[[], object], *, limit: float = 60.0) -> None:
     """Wait for something to become true; it is an error when it does not."""
     async with asyncio.timeout(limit):
         while not true():
             await asyncio.sleep(0.005)
 
 
-def wait_until(true: Callable[[], object], *, limit: float = 20.0) -> None:
+def wait_until(true: Callable[[], object], *, limit: float = 60.0) -> None:
     """`until`, outside of an event loop."""
     deadline = time.monotonic() + limit
     while not true():
