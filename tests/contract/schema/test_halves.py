@@ -374,7 +374,7 @@ def test_a_writer_in_the_way_is_waited_for(kit: Kit) -> None:
 def test_a_lock_that_never_comes_is_an_error_that_says_so(kit: Kit) -> None:
     kit.execute("CREATE TABLE busy (i integer)")
     file = migration("1", expand="ALTER TABLE busy ADD COLUMN a integer")
-    impatient = RunnerSettings(lock_timeout=0.05, timeout=0.5)
+    impatient = RunnerSettings(lock_timeout=0.05, timeout=2.0)
 
     async def story() -> None:
         async with kit.schema(settings=impatient) as schema:
@@ -448,7 +448,7 @@ def test_a_half_that_takes_too_long_is_stopped(kit: Kit) -> None:
     async def story() -> None:
         async with kit.schema() as schema:
             await schema.prepare()
-            file = migration("1", expand=section(endless[kit.dialect], timeout=0.2))
+            file = migration("1", expand=section(endless[kit.dialect], timeout=1.5))
             with pytest.raises(HalfFailed, match="not done within its time limit"):
                 await run(schema, file)
 

@@ -530,7 +530,7 @@ def test_sessions_are_strict_whatever_the_server_is(server: MariaDB, database: s
 
 
 def test_a_statement_that_is_stopped_stops_on_the_server(server: MariaDB, database: str) -> None:
-    file = migration("1", expand=section("SELECT sleep(300), 'stopped'", timeout=0.5))
+    file = migration("1", expand=section("SELECT sleep(300), 'stopped'", timeout=2.0))
 
     async def story() -> None:
         async with schema(server.url(database)) as target:

@@ -71,7 +71,9 @@ def test_it_gives_up_at_the_limit_and_says_who_was_in_the_way(
         with one_db.connection(application_name="report") as reader:
             reader.execute("SELECT * FROM busy")
             pid = reader.info.backend_pid
-            async with one_db.schema(settings=replace(QUICK, timeout=2.0)) as schema:
+            async with one_db.schema(
+                settings=replace(QUICK, lock_timeout=1.0, timeout=5.0)
+            ) as schema:
                 await schema.prepare()
                 with pytest.raises(LockUnavailable, match=rf"session {pid} \(report") as caught:
                     await schema.apply(file, Half.EXPAND, release="r", token=1, emit=ignore)

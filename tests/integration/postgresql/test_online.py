@@ -253,22 +253,26 @@ def test_a_constraint_that_somebody_took_back_is_made_again(one_db: Db) -> None:
 def test_nobody_waits_while_rows_are_read(one_db: Db) -> None:
     one_db.execute(
         *TABLES,
-        "CREATE FUNCTION slow(int) RETURNS bool LANGUAGE sql AS"
-        " 'SELECT pg_sleep(0.004) IS NOT NULL'",
+        "CREATE FUNCTION slow(int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN"
+        " WHILE NOT pg_try_advisory_xact_lock_shared(7) LOOP PERFORM pg_sleep(0.01); END LOOP;"
+        " RETURN true; END $$",
     )
     file = online("ALTER TABLE orders ADD CONSTRAINT k CHECK (slow(price))")
     running = threading.Thread(target=apply, args=(one_db, file))
-    running.start()
-    until(
-        one_db,
-        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%VALIDATE CONSTRAINT%'"
-        " AND state = 'active' AND pid <> pg_backend_pid()",
-    )
     with one_db.connection() as writer:
+        writer.execute("SELECT pg_advisory_lock(7)")  # for as long, others are slow
+        writer.commit()
+        running.start()
+        until(
+            one_db,
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%VALIDATE CONSTRAINT%'"
+            " AND state = 'active' AND pid <> pg_backend_pid()",
+        )
         writer.execute("SET lock_timeout = '100ms'")
         writer.execute("UPDATE orders SET item = 'other' WHERE id = 1")
         writer.execute("INSERT INTO customers VALUES (100)")
-    assert one_db.execute(VALIDITY.format("k")) == [(False,)]  # it is still at it
+        writer.commit()
+        assert one_db.execute(VALIDITY.format("k")) == [(False,)]  # it is still at it
     running.join()
     assert one_db.execute(VALIDITY.format("k")) == [(True,)]
 
@@ -292,7 +296,7 @@ def test_a_lock_that_is_never_granted(one_db: Db, statement: str, left: str) -> 
             one_db.execute("CREATE UNIQUE INDEX k ON orders (email)")
         reader.execute(f"LOCK TABLE orders IN {mode} MODE")  # type: ignore[arg-type]
         with pytest.raises(LockUnavailable, match=r"\(report") as caught:
-            apply(one_db, online(statement), timeout=1.5)
+            apply(one_db, online(statement), lock_timeout=1.0, timeout=5.0)
     assert caught.value.state == left
     apply(one_db, online(statement))
 
