@@ -49,7 +49,8 @@ class Counted:
             case "envoy":
                 os.kill(max(_running(b"envoy")), signal.SIGKILL)
             case "instance":
-                os.kill(max(_running(b"app.py"), key=_born), signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(max(_running(b"app.py"), key=_born), signal.SIGKILL)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
@@ -72,8 +73,10 @@ def _running(program: bytes) -> list[int]:
 
 
 def _born(pid: int) -> int:
-    """When a process started, in clock ticks since boot."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    """When a process started, in clock ticks since boot; before all others, where it has ended by now."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return -1
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ async def main(root: Path, revision: str, ttl: float, stop_at: str) -> dict[str,
         await project.world.schema.prepare()
         found = await project.revision(revision)
         goal = await goal_of(project, found.sha, await observe(project.world))
-        claim = Claim(f"deployer:{os.getpid()}", "a test", ttl=ttl, wait=30.0)
+        claim = Claim(f"deployer:{os.getpid()}", "a test", ttl=ttl, wait=120.0)
         try:
             await deploy(project.world, goal, claim, emit)
         except PilotageError as error:

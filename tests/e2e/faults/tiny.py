@@ -107,7 +107,7 @@ def deployer(
 
 
 def outcome(process: subprocess.Popen[str]) -> dict[str, Any]:
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     answer: dict[str, Any] = json.loads(said.splitlines()[-1])
     return answer
