@@ -248,7 +248,7 @@ def test_a_persons_lock_is_respected_and_nothing_pending_needs_none(
     configured(newer)
     newer.run("lock", "acquire", "-m", "freeze")
     serves(image.start())
-    late = newer.start(entrypoint=("--server", SERVER, "--timeout", "3s"))
+    late = newer.start(entrypoint=("--server", SERVER, "--timeout", "6s"))
     _, said = late.communicate(timeout=60)
     assert late.returncode == 1
     assert "holds the deploy lock" in said
@@ -260,7 +260,7 @@ def test_a_persons_lock_is_respected_and_nothing_pending_needs_none(
 def test_instance_of_a_deploy_leaves_everything_to_the_deploy(image: Image, newer: Image) -> None:
     serves(image.start())
     late = newer.start(
-        entrypoint=("--server", SERVER, "--timeout", "2s"), PILOTAGE_INSTANCE="shop-web-1"
+        entrypoint=("--server", SERVER, "--timeout", "5s"), PILOTAGE_INSTANCE="shop-web-1"
     )
     _, said = late.communicate(timeout=60)
     assert late.returncode == 1
@@ -348,7 +348,7 @@ def test_ended_in_the_middle_of_a_migration(
 
 def test_wait_says_what_is_missing(image: Image, newer: Image) -> None:
     serves(image.start())
-    _, err = newer.run("wait", "--timeout", "1s", status=1)
+    _, err = newer.run("wait", "--timeout", "4s", status=1)
     told = " ".join(err.split())
     assert "needs 2/expand, not applied yet (waited" in told
     began = time.monotonic()
