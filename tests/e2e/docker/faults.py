@@ -37,7 +37,9 @@ def kill_sshd(host: Host) -> str:
     """The script that kills a host's sshd and every connection, as `Host.kill_sshd` does."""
     return (
         "for pid in $(pgrep -x sshd); do "
-        f'[ "$(readlink /proc/$pid/ns/mnt)" != "{host.mounts}" ] || kill -KILL $pid; done'
+        f'[ "$(readlink /proc/$pid/ns/mnt)" != "{host.mounts}" ] || '
+        # One whose parent was killed a moment ago may be gone by now.
+        "kill -KILL $pid 2>/dev/null || :; done"
     )
 
 

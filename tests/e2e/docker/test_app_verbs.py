@@ -44,10 +44,12 @@ def test_commands_byte_for_byte_where_they_are_asked_for(ship: Ship) -> None:
     )
     assert "no instance of job at two runs there" in refused.err
     # What nobody waits for is an instance that goes on, and says what it did.
-    told = ship.pilotage("app", "exec", "--detach", "-p", "echo begun; sleep 2; echo over")
+    wait = "echo begun; until [ -e /tmp/go ]; do sleep 0.1; done; echo over"
+    told = ship.pilotage("app", "exec", "--detach", "-p", wait)
     name = told.out.split()[0]
     assert f"see `pilotage logs {name}`" in told.out
     assert name in [i["id"] for i in ship.status()["instances"]]
+    first.docker("exec", name, "touch", "/tmp/go")
     while "over" not in (logs := ship.pilotage("logs", name).out):
         pass
     assert logs == "begun\nover\n"

@@ -140,7 +140,6 @@ def test_a_host_that_is_down_is_named_before_anything_is_changed(ship: Ship) -> 
 
 
 def test_an_unhealthy_release_leaves_everything_as_it_was(ship: Ship) -> None:
-    ship.configure(more="deploy_timeout: 3\n")
     ship.release("one")
     ship.deploy()
     ship.release("two", env={"FAIL": "crash"})

@@ -122,7 +122,7 @@ def test_docker_is_restarted_and_gives_other_addresses(ship: Ship) -> None:
 
 def test_docker_that_comes_back_in_time_is_waited_for(ship: Ship) -> None:
     """It goes as the new instances are asked whether they are healthy; an old one has the new one's address then."""
-    ship.configure(more="migrations: {engine: none}\n")
+    ship.configure(more="migrations: {engine: none}\ndeploy_timeout: 90\n")
     ship.release("one")
     ship.deploy()
     second = ship.hosts[1]

@@ -55,7 +55,7 @@ def test_a_long_migration_in_the_entrypoint_runs_once_and_to_its_end(
     gate.mkdir()
     ship.configure(
         web=3,
-        more=f'volumes: ["{gate}:/gate"]\ndeploy_timeout: 6\nmigrations: {{engine: entrypoint, timeout: 5m}}\n',
+        more=f'volumes: ["{gate}:/gate"]\ndeploy_timeout: 12\nmigrations: {{engine: entrypoint, timeout: 5m}}\n',
     )
 
     def ran() -> list[str]:
@@ -77,7 +77,7 @@ def test_a_long_migration_in_the_entrypoint_runs_once_and_to_its_end(
     with ship.load(ship.hosts[2]) as told:
         interrupted = ship.start("deploy", "--skip-push", "--json")
         until(lambda: ran() == ["one", "two"])
-        time.sleep(8)  # past the limit of its health
+        time.sleep(14)  # past the limit of its health
         assert interrupted.poll() is None
         assert running(two) == 1
         interrupted.send_signal(signal.SIGINT)

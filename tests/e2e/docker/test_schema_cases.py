@@ -373,7 +373,7 @@ def test_two_deployers_and_one_database(voyage: Voyage) -> None:
     ship.release("one")
     ship.deploy()
     voyage.migration(
-        2, "SELECT nextval('tries'), pg_sleep(3);\nALTER TABLE items ADD COLUMN two text;\n"
+        2, "SELECT nextval('tries'), pg_sleep(9);\nALTER TABLE items ADD COLUMN two text;\n"
     )
     ship.release("two")
     with voyage.load() as answers:

@@ -150,7 +150,7 @@ def test_every_way_to_be_healthy(lab: Lab) -> None:
             cmd=touch,
             health=CommandHealth("test -e /tmp/ready", interval=0.2, limit=60.0),
         ),
-        "never": replace(worker, health=CommandHealth("exit 3", interval=0.2, limit=1.0)),
+        "never": replace(worker, health=CommandHealth("exit 3", interval=0.2, limit=5.0)),
         "short": replace(worker, cmd=("sh", "-c", "echo done; exit 0"), options={"restart": "no"}),
         "answers": replace(WEB, health=HttpHealth("/status?code=201", status=201, limit=60.0)),
         "hidden": replace(WEB, app_port=81, health=HttpHealth(limit=1.0)),
