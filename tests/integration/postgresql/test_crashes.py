@@ -258,7 +258,7 @@ def test_a_server_that_ends_the_session_is_told_and_can_be_run_again(db: Db) -> 
 
 
 def test_twenty_kills_of_a_backfill_do_every_row_once(one_db: Db) -> None:
-    rows = 60_000
+    rows = 150_000  # more than are done until the kills, however late they come
     one_db.execute(
         "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, done bool)",
         f"INSERT INTO t (id) SELECT i FROM generate_series(1, {rows}) i",
