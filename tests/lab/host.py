@@ -19,8 +19,8 @@ _PATIENCE = 60.0
 DISK = "4g"
 """Size of a host's disk for images and containers, in memory: it takes what is written to it."""
 
-# $1 the host's directory, $2 its disk. What it mounts is seen in this namespace alone. It stays, to hold the
-# namespaces, until it is killed; daemons are started in them by `enter`.
+# $1 the host's directory, $2 its disk, $3 what else is to be done. What it mounts is seen in this namespace alone. It
+# stays, to hold the namespaces, until it is killed; daemons are started in them by `enter`.
 _INIT = """\
 set -eu
 mount -t tmpfs -o "size=$2,mode=0711" tmpfs "$1/data"
@@ -31,6 +31,7 @@ mount --bind "$1/etc" /etc/docker  # the key by which a daemon is known, among o
 mount --bind "$1/hosts" /etc/hosts
 mount --bind "$1/resolv.conf" /etc/resolv.conf
 mkdir -p /run/sshd
+eval "$3"
 echo ready >"$1/ready"
 exec sleep infinity
 """
@@ -162,6 +163,11 @@ class Host:
 
     # ------------------------------------------------------------------ its life
 
+    @property
+    def further(self) -> str:
+        """What is done for it, by ``sh`` in its namespaces, before anything is started; `$1` its directory."""
+        return ""
+
     def begin(self) -> None:
         """Make its namespaces and start its daemons, without waiting for them; `ready` waits."""
         for name in ("data", "exec", "run", "root", "etc"):
@@ -184,7 +190,7 @@ class Host:
         namespace = f"/run/netns/{self.network.namespace(self.number)}"
         init = daemon(
             ["nsenter", f"--net={namespace}", "unshare", "-m", "--propagation", "slave",
-             "sh", "-c", _INIT, "init", str(self.directory), DISK],
+             "sh", "-c", _INIT, "init", str(self.directory), DISK, self.further],
             self.directory / "init.log",
         )  # fmt: skip
         (self.directory / "init.pid").write_text(str(init))
@@ -233,6 +239,12 @@ class Host:
             wanted = str(Path(f"/proc/{init}/ns/mnt").readlink())
         except (OSError, ValueError):
             return
+        # Podman's containers have no daemon: what watches each would start it again, and is killed first.
+        watchers = self._named("conmon")
+        children = [child for pid in watchers for child in _children(pid)]
+        for pid in (*watchers, *children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for sign in (signal.SIGTERM, signal.SIGKILL):
             for pid in _in_namespace(wanted):
                 if pid != init:
@@ -267,6 +279,12 @@ def _in_namespace(mount: str) -> list[int]:
             if str((path / "ns" / "mnt").readlink()) == mount:
                 found.append(int(path.name))
     return found
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 def _until(condition: Callable[[], bool], message: str, *, limit: float = _PATIENCE) -> None:

@@ -156,32 +156,32 @@ def missing() -> str:
 
 
 @contextmanager
-def lab(user: str, *, hosts: int = 3) -> Iterator[Lab]:
-    """A lab for ``user``, who is named in its files; kept for as long as the block lasts."""
+def lab(user: str, *, hosts: int = 3, kind: type[Host] = Host) -> Iterator[Lab]:
+    """A lab for ``user``, who is named in its files; kept for as long as the block lasts. ``kind``: of its hosts."""
     ROOT.mkdir(parents=True, exist_ok=True)
     with (ROOT / "lock").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        held, made = _make(user, hosts)
+        held, made = _make(user, hosts, kind)
     try:
         yield made
     finally:
         os.close(held)
 
 
-def _lab(slot: int, hosts: int) -> Lab:
+def _lab(slot: int, hosts: int, kind: type[Host] = Host) -> Lab:
     directory = ROOT / str(slot)
     network = Network(slot)
     return Lab(
         directory,
         network,
         tuple(
-            Host(number, network, directory / f"host{number}", directory / "ssh")
+            kind(number, network, directory / f"host{number}", directory / "ssh")
             for number in range(1, hosts + 1)
         ),
     )
 
 
-def _make(user: str, hosts: int) -> tuple[int, Lab]:
+def _make(user: str, hosts: int, kind: type[Host]) -> tuple[int, Lab]:
     for slot in range(_SLOTS):
         held = _lock(slot)
         try:
@@ -191,7 +191,7 @@ def _make(user: str, hosts: int) -> tuple[int, Lab]:
             continue
         left = _lab(slot, len(list((ROOT / str(slot)).glob("host*"))) or hosts)
         left.end()
-        made = _lab(slot, hosts)
+        made = _lab(slot, hosts, kind)
         try:
             made.begin()
         except BaseException:

@@ -67,6 +67,8 @@ def trust(
 def bootstrap(settings: Settings) -> None:
     """Install Docker on every host that has none, by Docker's own script, and run the hook docker-setup.
 
+    Where a host has podman and no Docker, podman takes its place.
+
     Who logs in is root, or may use sudo without a password. `pilotage setup` does this first.
     """
     from pilotage.cli.project import configuration, hooks_for

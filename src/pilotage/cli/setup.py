@@ -27,7 +27,7 @@ def command(
     lock_wait: float,
     reason: str,
 ) -> None:
-    """Deploy to new hosts: install Docker where there is none, boot accessories, then deploy.
+    """Deploy to new hosts: install Docker (or have podman) where there is none, boot accessories, then deploy.
 
     What runs already is left as it is, so this can be run again.
     """

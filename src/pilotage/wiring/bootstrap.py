@@ -1,10 +1,12 @@
-"""Docker on hosts that have none: installed by Docker's own script, as Kamal does it."""
+"""Docker on hosts that have none: podman in its place where that is, else installed by Docker's own script, as Kamal
+does it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
 
+from pilotage.docker import podman
 from pilotage.errors import TargetError
 from pilotage.events import Emit, Note
 from pilotage.shell.base import Shell
@@ -14,7 +16,8 @@ from pilotage.shell.told import run_told
 INSTALL_LIMIT = 900.0
 """Seconds for the installation on a host: it loads some 100 MB of packages."""
 
-_HAS_DOCKER = ("sh", "-c", "command -v docker >/dev/null 2>&1")
+_FIND = ("sh", "-c", podman.FIND)
+_HAVE_PODMAN = ("sh", "-c", podman.READY)
 
 # Who is not root needs sudo without a password; and a new log-in until the group counts.
 _INSTALL = """\
@@ -30,18 +33,20 @@ $root sh "$script" || exit
 
 
 async def bootstrap(shells: Collection[Shell], emit: Emit) -> tuple[str, ...]:
-    """Install Docker where the program is missing; on all of those hosts at once. Returns them.
+    """Install Docker where the program is missing, or have podman take its place; on all of those hosts at once.
+
+    Returns the hosts that had neither Docker nor what takes its place. Podman does so where it is there, and where
+    Docker's script installs nothing and the distribution has podman.
 
     Raises
     ------
     TargetError
         It could not be installed on some, or does not answer on some; what was installed stays.
     """
-    has = await asyncio.gather(*(shell.run(_HAS_DOCKER, check=False) for shell in shells))
-    lacking = [shell for shell, found in zip(shells, has, strict=True) if found.status]
-    for shell in lacking:
-        emit(Note(text=f"{shell.host} has no Docker: it is installed by https://get.docker.com"))
-    told = await asyncio.gather(*(_install(shell, emit) for shell in lacking))
+    asked = await asyncio.gather(*(shell.run(_FIND) for shell in shells))
+    found = {shell: answer.text for shell, answer in zip(shells, asked, strict=True)}
+    lacking = [shell for shell in shells if found[shell] != "docker"]
+    told = await asyncio.gather(*(_provide(shell, found[shell], emit) for shell in lacking))
     failed = {shell.host: why for shell, why in zip(lacking, told, strict=True) if why}
     if failed:
         lines = "".join(f"\n    {host}: {why}" for host, why in failed.items())
@@ -52,7 +57,47 @@ async def bootstrap(shells: Collection[Shell], emit: Emit) -> tuple[str, ...]:
             next="install Docker there (https://docs.docker.com/engine/install), then run this again",
         )
     await require_docker(shells)
-    return tuple(shell.host for shell in lacking)
+    return tuple(shell.host for shell in lacking if found[shell] != "ours")
+
+
+async def _provide(shell: Shell, found: str, emit: Emit) -> str:
+    """Why neither Docker nor podman is of use there; empty when one is. ``found``: by `podman.FIND`."""
+    if found == "ours":
+        return await _put_podman(shell, emit)
+    if found == "podman":
+        emit(Note(text=f"{shell.host} has podman and no Docker: podman takes its place"))
+        return await _put_podman(shell, emit)
+    emit(Note(text=f"{shell.host} has no Docker: it is installed by https://get.docker.com"))
+    why = await _install(shell, emit)
+    if not why or (await shell.run(_FIND)).text == "docker":
+        return why
+    emit(
+        Note(
+            text=f"{shell.host}: {why}; podman of its distribution is tried in the place of Docker"
+        )
+    )
+    instead = await _put_podman(shell, emit)
+    return f"{why}; and podman cannot take its place: {instead}" if instead else ""
+
+
+async def _put_podman(shell: Shell, emit: Emit) -> str:
+    """Why podman cannot take Docker's place there; empty when it does."""
+    ran = await run_told(shell, _HAVE_PODMAN, emit, limit=INSTALL_LIMIT, check=False)
+    if ran.status:
+        return last_line_of(ran.err or ran.out, ran.status)
+    version, *systemd = ran.text.split()
+    known = podman.version_of(f"{podman.CALLED} {version}")
+    if known is None or known < podman.MINIMUM:
+        return f"podman {version} is too old: {'.'.join(map(str, podman.MINIMUM))} or newer can"
+    await shell.put(podman.REGISTRIES_PATH, podman.REGISTRIES.encode(), mode=0o644)
+    if systemd:
+        await shell.put(podman.UNIT_PATH, podman.UNIT.encode(), mode=0o644)
+        ran = await run_told(shell, ("sh", "-c", podman.ENABLE), emit, check=False)
+        if ran.status:
+            return last_line_of(ran.err or ran.out, ran.status)
+    # Last, since it is what says that all of it is there.
+    await shell.put(podman.PATH, podman.PROGRAM.encode(), mode=0o755)
+    return ""
 
 
 async def require_docker(shells: Collection[Shell]) -> None:

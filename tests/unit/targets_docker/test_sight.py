@@ -82,6 +82,8 @@ def test_one_that_runs() -> None:
 def test_podmans_words() -> None:
     (container,) = parse(line("configured", StartedAt="0001-01-01T00:00:00Z"))
     assert not container.was_started
+    (container,) = parse(line("stopping"))
+    assert container.runs
     (container,) = parse(line("stopped", Healthcheck={"Status": "healthy"}))
     assert (container.status, container.health) == ("exited", "healthy")
 

@@ -156,9 +156,12 @@ def _container(values: list[Any]) -> Container:
 def _status(state: Mapping[str, Any]) -> str:
     status = str(state.get("Status") or "").lower()
     # podman's words
-    return {"configured": "created", "initialized": "created", "stopped": "exited"}.get(
-        status, status
-    )
+    return {
+        "configured": "created",
+        "initialized": "created",
+        "stopping": "running",
+        "stopped": "exited",
+    }.get(status, status)
 
 
 def _time(text: str | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pilotage.docker import podman
 from pilotage.errors import HostError, TargetError
 from pilotage.shell.base import Shell
 
@@ -44,7 +45,8 @@ async def fault(shell: Shell, docker: str, words: str) -> HostError | None:
         case status if status == _MISSING:
             what = "Docker is not installed"
             todo = (
-                "install Docker there (https://docs.docker.com/engine/install); then run this again"
+                "`pilotage server bootstrap` installs it, or has podman take its place where that is there; "
+                "then run this again"
             )
         case status if status == _FORBIDDEN:
             what = f"the user {looked.text} may not use Docker"
@@ -78,12 +80,16 @@ def _full(shell: Shell, free: int, root: str, words: str) -> HostError | None:
 
 
 def require_recent(host: str, version: str) -> None:
-    """Raise `TargetError` for a Docker that is too old. A version that cannot be read is none of these."""
+    """Raise `TargetError` for a Docker, or a podman in its place, that is too old. A version that cannot be read is none of these."""
+    as_podman = podman.version_of(version)
     found = re.match(r"(\d+)\.(\d+)", version)
-    if found and (int(found[1]), int(found[2])) < MINIMUM:
+    name, known, minimum = "Docker ", found and (int(found[1]), int(found[2])), MINIMUM
+    if as_podman is not None:
+        name, known, minimum = "", as_podman, podman.MINIMUM
+    if known and known < minimum:
         raise TargetError(
-            f"Docker {version} is too old",
+            f"{name}{version} is too old",
             where=host,
             state="nothing was changed there",
-            next=f"install {'.'.join(map(str, MINIMUM))} or newer there; then run this again",
+            next=f"install {'.'.join(map(str, minimum))} or newer there; then run this again",
         )

@@ -26,7 +26,8 @@ _MEANT_FOR_OTHERS = re.compile(
     # the names that a script of ours uses
     r"|number|began|ended|out|status|dir|token|lock|highest|said"
     # the loader's, Go's, Docker's and podman's
-    r"|LD_.*|GO[A-Z]+|SSL_CERT_.*|TMPDIR|XDG_.*|BUILDKIT_.*|BUILDX_.*|COMPOSE_.*|CONTAINERS?_.*|DOCKER_.*"
+    r"|LD_.*|GO[A-Z]+|SSL_CERT_.*|TMPDIR|XDG_.*|BUILDKIT_.*|BUILDX_.*|COMPOSE_.*|_?CONTAINERS?_.*|DOCKER_.*"
+    r"|PODMAN_.*|BUILDAH_.*|REGISTR(Y_AUTH_FILE|IES_CONFIG_PATH)|NOTIFY_SOCKET|LISTEN_(FDS|PID|FDNAMES)|_plt_.*"
     r"|(https?|no|all|ftp)_proxy|(HTTPS?|NO|ALL|FTP)_PROXY|STORAGE_.*|SSH_AUTH_SOCK|TERM"
 )
 
