@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pilotage.image.spec import ImageName
-from pilotage.shell.base import Shell
+from pilotage.shell.fenced import Command
 
 # $1: docker, $2: the image's name, then the tags that are kept.
 _PRUNE = """\
@@ -20,12 +20,9 @@ done
 """
 
 
-async def prune_images(
-    shell: Shell, image: ImageName, keep: Collection[str], *, docker: str = "docker"
-) -> int:
-    """Remove the images of all revisions but those in ``keep``, in one command; how many there were.
+def prune_images(image: ImageName, keep: Collection[str], *, docker: str = "docker") -> Command:
+    """Remove the images of all revisions but those in ``keep``; it writes the tags that were removed.
 
     Tags that are no revision are left alone. What a container uses, a stopped one too, Docker keeps.
     """
-    done = await shell.run(("sh", "-c", _PRUNE, "prune", docker, str(image), *sorted(keep)))
-    return len(done.text.split())
+    return Command(("sh", "-c", _PRUNE, "prune", docker, str(image), *sorted(keep)))

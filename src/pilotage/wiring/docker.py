@@ -16,6 +16,7 @@ from pilotage.proxy.door import DoorSettings
 from pilotage.proxy.envoy.scripts import IMAGE as ENVOY
 from pilotage.secret import Secret
 from pilotage.shell.base import Shell
+from pilotage.shell.fenced import Command
 from pilotage.shell.fleet import Fleet
 from pilotage.source import GitSource
 from pilotage.targets.docker import DockerTarget, commands
@@ -70,7 +71,8 @@ async def open_docker(
             ask=_Question(config, source, target),
             build=images.push,
             fetch_ahead=target.fetch_ahead,
-            tidy=lambda keep, token: _tidy(target, images, fleet, keep, token),
+            tidy=lambda keep, token: _tidy(target, keep, token),
+            seen=target.seen,
             shells=fleet.shells,
             doors=open_doors(config, service, fleet, emit),
             audit=ShellLog(tuple(fleet.shells.values()), service.state_dir),
@@ -95,6 +97,10 @@ class DeliveredImages:
         delivery, image = self.images.delivery(self.fleet), self.reference(revision)
         if not (kept and await delivery.has(image, shell)):
             await delivery.fetch(image, shell)
+
+    def prune(self, keep: Collection[str]) -> Command:
+        """By the tags of the service's images."""
+        return prune_images(self.images.name, keep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +172,12 @@ async def _wipe(service: DockerService, images: Images, fleet: Fleet) -> tuple[s
     return (f"containers, images, logs and state are deleted on {len(fleet.shells)} host(s)",)
 
 
-async def _tidy(
-    target: DockerTarget, images: Images, fleet: Fleet, keep: Collection[str], token: int
-) -> tuple[str, ...]:
+async def _tidy(target: DockerTarget, keep: Collection[str], token: int) -> tuple[str, ...]:
     """Remove stopped containers beyond those that are kept, then images of revisions that nobody needs."""
-    containers = await target.prune(token=token)
-    await target.prune_assets(keep, token=token)
-    found = await asyncio.gather(
-        *(prune_images(shell, images.name, keep) for shell in fleet.shells.values())
-    )
+    containers, found = await target.prune(keep, token=token)
     told = []
     if containers:
         told.append(f"removed {containers} stopped container(s)")
-    if sum(found):
-        told.append(f"removed {sum(found)} image(s) that nothing needs")
+    if found:
+        told.append(f"removed {found} image(s) that nothing needs")
     return tuple(told)

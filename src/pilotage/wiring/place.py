@@ -16,7 +16,7 @@ from pilotage.proxy.base import Proxy
 from pilotage.secret import Secret
 from pilotage.shell.base import Shell
 from pilotage.source import GitSource
-from pilotage.targets.base import Logs, OnWritten, Target
+from pilotage.targets.base import Logs, OnWritten, Target, TargetView
 from pilotage.wiring.use import Use
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class Place:
     removes what nothing needs any more. ``shells``: its hosts, where they are reached over SSH; ``doors``: what all services on each of them share. ``notes``: what a person should know who reads a plan.
     ``audit``: where its hosts keep who did what. ``enter``: runs a command in an instance that runs, where
     one can be entered. ``show``: what its hosts have, in their own words, where they have any. ``ask``: runs a short
-    command where the service runs, to see what it prints.
+    command where the service runs, to see what it prints. ``seen``: what the target saw last, where that is quicker than
+    to look again.
     """
 
     target: Target
@@ -116,6 +117,7 @@ class Place:
     audit: HostLog | None = None
     enter: Enter | None = None
     show: Show | None = None
+    seen: Callable[[], Awaitable[TargetView]] | None = None
 
 
 class Opening(Protocol):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pilotage.errors import LeaseHeld, PilotageError
 from pilotage.events import Emit, Note, ignore
 from pilotage.model import Observed
-from pilotage.observe import observe
 from pilotage.store import Claim, hold
 from pilotage.wiring.project import Project
 
@@ -20,7 +19,7 @@ async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
     """
     try:
         async with hold(project.world.store, replace(claim, wait=0.0), ignore) as lease:
-            keep = kept(await observe(project.world), project.config.retain_containers)
+            keep = kept(await _seen(project), project.config.retain_containers)
             removed = await project.source.prune(keep)
             told = await project.place.tidy(keep, lease.token)
     except LeaseHeld:
@@ -32,6 +31,14 @@ async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
         emit(Note(text=f"removed {len(removed)} old checkout(s): {', '.join(removed)}"))
     for line in told:
         emit(Note(text=line))
+
+
+async def _seen(project: Project) -> Observed:
+    """What is, but for routes; of hosts what this command saw last, where it did."""
+    world = project.world
+    state, schema = await world.store.read(), await world.schema.view()
+    view = await (project.place.seen or world.target.observe)()
+    return Observed(state=state, hosts=view.hosts, instances=view.instances, schema=schema)
 
 
 def kept(observed: Observed, recent: int) -> set[str]:

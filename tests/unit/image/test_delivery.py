@@ -11,6 +11,7 @@ from pilotage.events import Event
 from pilotage.image import Delivery, ImageName, prune_images
 from pilotage.image.spec import Login
 from pilotage.secret import Secret
+from pilotage.shell.fenced import run_script
 from pilotage.shell.local import LocalShell
 
 IMAGE = "registry.example/acme/shop:1"
@@ -103,5 +104,6 @@ async def test_old_images_go_and_tags_of_people_stay(docker: Path) -> None:
     Path(f"{docker}.tags").write_text("\n".join((old, "latest", kept, used, old)) + "\n")
     Path(f"{docker}.used").write_text(f"acme/shop:{used}")
     image = ImageName("acme/shop", None)
-    assert await prune_images(LocalShell(), image, {kept}, docker=str(docker)) == 1
+    ran = await run_script(LocalShell(), (prune_images(image, {kept}, docker=str(docker)),))
+    assert ran.last.out.split() == [old]
     assert told(docker)[1:] == [f"image rm acme/shop:{old}", f"image rm acme/shop:{used}"]

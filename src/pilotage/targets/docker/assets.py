@@ -26,6 +26,17 @@ for old in /old/*; do
 done
 """
 
+# $1: docker, $2: the revisions that are kept; then the command that lists the volumes.
+_PRUNE = """\
+docker=$1 keep=$2
+shift 2
+for volume in $("$@"); do
+  case " $keep " in *" ${volume##*-} "*) continue ;; esac
+  "$docker" volume rm "$volume" >/dev/null 2>&1
+done
+:
+"""
+
 
 def volume(service: DockerService, role: str, revision: str) -> str:
     """The volume of a role's assets at a revision."""
@@ -76,14 +87,10 @@ def bridge(
     )
 
 
-def remove_volumes(service: DockerService, volumes: Collection[str]) -> Argv:
-    """Remove volumes; Docker keeps those that a container has."""
-    return (service.docker, "volume", "rm", *sorted(volumes))
-
-
-def surplus(volumes: Collection[str], keep: Collection[str]) -> tuple[str, ...]:
-    """The volumes of revisions that are not in ``keep``."""
-    return tuple(name for name in volumes if name.rpartition("-")[2] not in keep)
+def prune(service: DockerService, keep: Collection[str]) -> Argv:
+    """Remove the volumes of revisions that are not in ``keep``; Docker keeps those that a container has."""
+    given = (service.docker, " ".join(sorted(keep)))
+    return ("sh", "-c", _PRUNE, "prune", *given, *list_volumes(service))
 
 
 def _labels(service: DockerService) -> dict[str, str]:

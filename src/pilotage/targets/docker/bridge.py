@@ -1,8 +1,6 @@
-"""Carries out on a host what `pilotage.targets.docker.assets` says: fills volumes, and takes old ones away."""
+"""Carries out on a host what `pilotage.targets.docker.assets` says: fills volumes."""
 
 from __future__ import annotations
-
-from collections.abc import Collection
 
 from pilotage.errors import StartFailed
 from pilotage.shell.fenced import Command
@@ -36,15 +34,3 @@ async def bridge_assets(
             state="it was not started",
             next="`asset_path` names a folder of the image, which needs `sh` and `cp`",
         )
-
-
-async def prune_assets(host: DockerHost, keep: Collection[str], *, token: int) -> int:
-    """Remove the assets of revisions that are not in ``keep``; how many volumes those were."""
-    service = host.service
-    listed = await host.run((Command(assets.list_volumes(service)),))
-    old = assets.surplus(listed.last.out.split(), keep)
-    if old:
-        await host.run(
-            (Command(assets.remove_volumes(service, old)),), token=token, limit=ACT_LIMIT
-        )
-    return len(old)

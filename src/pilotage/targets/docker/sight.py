@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from pilotage.docker.names import found_id
 from pilotage.model import Instance, Kind, Life, release_id
@@ -74,6 +75,20 @@ class Sight:
             for group in groups.values()
             for container in sorted(group, key=_ended, reverse=True)[retain:]
         )
+
+    def without(self, ids: Collection[str]) -> Sight:
+        """The same without containers that were removed since."""
+        return replace(self, containers=tuple(c for c in self.containers if c.id not in ids))
+
+    def after_end(self, ended: Container) -> Sight:
+        """The same after the end of a container by `pilotage.targets.docker.host.DockerHost.end`."""
+        left = self.without({ended.id})
+        if not (ended.ours and ended.was_started):
+            return left
+        name = names.retired(ended.name, ended.id)
+        finished = self.now if ended.runs else ended.finished
+        kept = replace(ended, name=name, status="exited", finished=finished)
+        return replace(left, containers=(*left.containers, kept))
 
     def instance(self, container: Container) -> Instance | None:
         """The instance that a container is; None for one that is none of this service's."""

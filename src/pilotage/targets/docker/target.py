@@ -20,22 +20,25 @@ from pilotage.events import Emit
 from pilotage.model import Host, Instance
 from pilotage.secret import Secret
 from pilotage.shell.base import Shell
-from pilotage.shell.fenced import Command, Ran
+from pilotage.shell.fenced import Command, Lock, Part, Ran, Then
 from pilotage.shell.lines import Lines
 from pilotage.targets.base import SOON, Gate, Job, OnOutput, OnWritten, TargetView
 from pilotage.targets.docker import assets, commands, names
-from pilotage.targets.docker.bridge import bridge_assets, prune_assets
+from pilotage.targets.docker.bridge import bridge_assets
 from pilotage.targets.docker.checks import Check
 from pilotage.targets.docker.containers import Container
 from pilotage.targets.docker.document import DockerDocument
 from pilotage.targets.docker.environment import container_environment, given
-from pilotage.targets.docker.host import ACT_LIMIT, DockerHost
+from pilotage.targets.docker.host import DockerHost
 from pilotage.targets.docker.jobs import JobRun, attached, follow
 from pilotage.targets.docker.question import ask, newest_revision
 from pilotage.targets.docker.sight import Sight
 from pilotage.targets.docker.spec import DockerRole, DockerService
 from pilotage.targets.docker.starting import Made, Start
 from pilotage.targets.shared.environment import Environment
+
+PRUNE_LIMIT = 600.0
+"""Seconds in which a host removes what is old; a large image takes many."""
 
 QUOTED = 10
 """How many of its last lines are quoted when an instance fails."""
@@ -56,6 +59,10 @@ class Images(Protocol):
         TargetError
             It cannot be had; nothing was changed.
         """
+        ...
+
+    def prune(self, keep: Collection[str]) -> Command:
+        """Removes those of all other revisions that nothing uses, from a host; it writes a word for each."""
         ...
 
 
@@ -266,7 +273,11 @@ class DockerTarget:
         known = self._known.pop(instance.id, None)
         if known is None:
             known = (await host.look(token=token)).of(instance.id)
-        killed = [await host.end(container, grace=grace, token=token) for container in known]
+        killed = []
+        for container in known:
+            killed.append(await host.end(container, grace=grace, token=token))
+            if sight := self._seen.get(host.name):
+                self._seen[host.name] = sight.after_end(container)
         return any(killed)
 
     async def run_once(self, job: Job, *, token: int | None, gate: Gate, output: OnOutput) -> int:
@@ -455,34 +466,49 @@ class DockerTarget:
 
     # -- tidying up --------------------------------------------------------------------------
 
-    async def prune(self, *, token: int) -> int:
-        """Remove stopped containers but the newest of each role, on every host; how many there were.
+    async def seen(self) -> TargetView:
+        """As `observe` saw it last, but for what was ended here since; it looks where it never did."""
+        if self._seen.keys() != set(self.service.hosts):
+            return await self.observe()
+        instances = (i for sight in self._seen.values() for i in sight.instances())
+        return TargetView(tuple(map(Host, self._seen)), tuple(instances))
 
-        Of what `observe` saw last: one that ended later is left to the next time.
+    async def prune(self, keep: Collection[str], *, token: int) -> tuple[int, int]:
+        """Remove what is old, on every host and in one script there; how many containers and images those were.
+
+        Stopped containers but the newest of each role, of those that were seen (`seen`): one that ended later is
+        left to the next time. Then the assets and images of revisions that are not in ``keep``.
 
         Raises
         ------
         LeaseLost
             A host has seen a higher token.
+        TargetError
+            A host could not say which images it has.
         """
 
-        async def one(name: str) -> int:
+        async def one(name: str) -> tuple[int, int]:
             host = self._host(name)
             sight = self._seen.get(name) or await host.look(token=token)
-            surplus = sight.surplus(self.service.retain)
-            if surplus:
-                argv = commands.remove(self.service, *(container.id for container in surplus))
-                await host.run((Command(argv),), token=token, limit=ACT_LIMIT)
-            return len(surplus)
+            surplus = tuple(container.id for container in sight.surplus(self.service.retain))
+            ran = await host.run(self._prune(surplus, keep), token=token, limit=PRUNE_LIMIT)
+            if not ran.finished:
+                raise host.failed(ran, state="what is old may be left")
+            if name in self._seen:
+                self._seen[name] = self._seen[name].without(surplus)
+            return len(surplus), len(ran.last.out.split())
 
-        return sum(await asyncio.gather(*(one(name) for name in self.service.hosts)))
+        done = await asyncio.gather(*(one(name) for name in self.service.hosts))
+        return sum(containers for containers, _ in done), sum(images for _, images in done)
 
-    async def prune_assets(self, keep: Collection[str], *, token: int) -> int:
-        """Remove the assets of revisions that are not in ``keep``, on every host; how many volumes those were."""
-        if all(role.assets is None for role in self.service.roles.values()):
-            return 0
-        hosts = (self._host(name) for name in self.service.hosts)
-        return sum(await asyncio.gather(*(prune_assets(host, keep, token=token) for host in hosts)))
+    def _prune(self, containers: Collection[str], keep: Collection[str]) -> list[Part]:
+        parts: list[Part] = []
+        if containers:
+            parts.append(Command(commands.remove(self.service, *containers), then=Then.ALWAYS))
+        if any(role.assets is not None for role in self.service.roles.values()):
+            parts.append(Command(assets.prune(self.service, keep), then=Then.ALWAYS))
+        # Images may be large, and the next deploy does not have to wait for the fence meanwhile.
+        return [*parts, Lock.LET_GO, self.images.prune(keep)]
 
     # -- small things ------------------------------------------------------------------------
 
