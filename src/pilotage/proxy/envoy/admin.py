@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pilotage.model import Route
 from pilotage.proxy.envoy.answers import STATS
 from pilotage.proxy.envoy.names import ADMIN_SOCKET, LISTENER
-from pilotage.proxy.envoy.state import State, from_dump
+from pilotage.proxy.envoy.state import State, from_dump, from_resources
 
 ANSWER = 5.0
 """Seconds in which Envoy must answer."""
@@ -32,6 +33,13 @@ _STATS: Mapping[str, str] = {
 
 
 _STATE = "/config_dump?include_eds"
+"""All of it: a hundred kilobytes, most of which are the names of Envoy's extensions."""
+
+_ENDPOINTS = "/config_dump?include_eds&resource=dynamic_endpoint_configs"
+_ROUTES = "/config_dump?resource=dynamic_route_configs"
+_LISTENERS = "/config_dump?resource=dynamic_listeners"
+_NOTHING = 404
+"""The answer where there is no resource of a kind yet."""
 
 _KINDS = {name: kind for kind, name in _STATS.items()}
 _NAMES = "|".join((*(re.escape(name) for name in _STATS.values()), "cluster[.].+"))
@@ -78,10 +86,15 @@ class Admin:
         OSError
             No answer in time, the connection was closed, or the answer is not 200.
         """
-        return (await self.get_all(path))[0]
+        ((status, body),) = await self._answers(path)
+        _require(status == 200, status, path)
+        return body
 
-    async def get_all(self, *paths: str) -> list[bytes]:
-        """The bodies of several answers, all asked for at once. Raises as `get`."""
+    async def _answers(self, *paths: str) -> list[tuple[int, bytes]]:
+        """Statuses and bodies, asked for at once.
+
+        Two at most: where a third answer is to be sent at once, Envoy takes it for a flood, and closes the connection.
+        """
         try:
             answers = await self._ask(paths)
         except ConnectionError:
@@ -91,10 +104,7 @@ class Admin:
             (self.reader, self.writer), self.reopen = await self.reopen(), None
             answers = await self._ask(paths)
         self.reopen = None
-        for path, (status, _) in zip(paths, answers, strict=True):
-            if status != 200:
-                raise ConnectionError(f"Envoy's admin interface answered {status} to {path}")
-        return [body for _, body in answers]
+        return answers
 
     async def _ask(self, paths: Sequence[str]) -> list[tuple[int, bytes]]:
         async with asyncio.timeout(ANSWER):
@@ -130,10 +140,17 @@ class Admin:
         """What is in force."""
         return from_dump(await self.json(_STATE))
 
-    async def all(self) -> tuple[State, dict[str, Standing]]:
-        """`state` and `standing`, asked for at once."""
-        state, standing = await self.get_all(_STATE, _standing_path(None))
-        return from_dump(json.loads(state)), _standing(json.loads(standing))
+    async def route(self) -> Route:
+        """The route in force. Clusters are only asked for in a pause, which may have ended with one of them."""
+        paths = (_ENDPOINTS, _ROUTES)
+        parts: list[Mapping[str, Any]] = []
+        for path, (status, body) in zip(paths, await self._answers(*paths), strict=True):
+            _require(status in (200, _NOTHING), status, path)
+            parts += json.loads(body).get("configs", ()) if status == 200 else ()
+        state = from_resources(parts)
+        if state.paused:
+            return (await self.state()).route()
+        return replace(state, clusters={name: {} for name in state.endpoints}).route()
 
     async def answers(self) -> dict[str, Any]:
         """Envoy's counts of what was answered, for `pilotage.proxy.envoy.answers.sample`."""
@@ -156,12 +173,17 @@ class Admin:
 
     async def listener_error(self) -> str:
         """Why Envoy refused the listener that it was given last; empty when it did not."""
-        answer = await self.json("/config_dump?resource=dynamic_listeners")
+        answer = await self.json(_LISTENERS)
         return "; ".join(
             entry["error_state"]["details"]
             for entry in answer.get("configs", ())
             if "error_state" in entry
         )
+
+
+def _require(fine: bool, status: int, path: str) -> None:
+    if not fine:
+        raise ConnectionError(f"Envoy's admin interface answered {status} to {path}")
 
 
 def _standing_path(kinds: Iterable[str] | None) -> str:

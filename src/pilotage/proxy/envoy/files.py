@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pilotage.host.files import dump_json
+from pilotage.proxy.envoy.admin import Standing
 from pilotage.proxy.envoy.config import discovery, same_content
-from pilotage.proxy.envoy.names import GATE, Resource, path, socket_of
+from pilotage.proxy.envoy.names import GATE, Resource, endpoints_of, path, socket_of
 from pilotage.proxy.envoy.place import Held
 from pilotage.proxy.envoy.state import State
 
@@ -66,6 +67,12 @@ class EnvoyFiles:
             clusters=clusters,
             endpoints=endpoints,
         )
+
+    def in_force(self, standing: Mapping[str, Standing]) -> bool:
+        """Whether what Envoy does is what these files say: it names the version of each, which names its content."""
+        named = (it["name"] for it in self.resources("cds") if "eds_cluster_config" in it)
+        kinds = ("lds", "cds", "rds", *map(endpoints_of, named))
+        return all(standing.get(kind, Standing()).version == self.version(kind) for kind in kinds)
 
     def next(
         self, kind: str, resources: Sequence[Resource], *, anew: bool = False

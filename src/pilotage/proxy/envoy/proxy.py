@@ -89,14 +89,15 @@ class EnvoyProxy:
     @contextlib.asynccontextmanager
     async def _change(self, files: EnvoyFiles) -> AsyncIterator[Change]:
         async with self._admin() as admin:
-            state, standing = await admin.all()
+            standing = await admin.standing()
+            state = files.state() if files.in_force(standing) else await admin.state()
             yield Change(self.settings, admin, files, state, standing)
 
     async def observe(self) -> Mapping[str, Route]:
         """What Envoy itself says that it does; nothing when it does not run."""
         try:
             async with self.place.admin() as admin:
-                return {self.place.host: (await admin.state()).route()}
+                return {self.place.host: await admin.route()}
         except OSError:
             return {}
 

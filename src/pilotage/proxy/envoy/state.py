@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,17 +25,29 @@ class State:
         """Where requests may be waiting."""
         return {name for name in self.clusters if name.startswith(GATE)}
 
+    @property
+    def paused(self) -> bool:
+        """Whether the route was written for a pause, which may have ended since."""
+        front = (self._said() or {}).get("front")
+        return front is not None and front["mode"] == "pause"
+
+    def _said(self) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = (
+            _only_route(self.routes).get("metadata", {}).get("filter_metadata", {}).get(METADATA)
+        )
+        return found
+
     def route(self) -> Route:
         """The route that these resources make together, whatever they were written for.
 
         An endpoint is *draining* when no new request can reach it: nothing is routed to its cluster,
         or it is marked so in one that serves.
         """
-        action = _only_route(self.routes)
-        ours = action.get("metadata", {}).get("filter_metadata", {}).get(METADATA)
+        ours = self._said()
         if ours is None:
             # Before there was a cluster for each release, one had the endpoints of all of them.
-            return self._sorted({action.get("route", {}).get("cluster")}, set())
+            cluster = _only_route(self.routes).get("route", {}).get("cluster")
+            return self._sorted({cluster}, set())
         front = read_front(ours["front"])
         if front is not None and front.mode == "pause" and ours["gate"] not in self.clusters:
             return self._sorted(self._behind_hold(), set())  # it ended, but for the last file
@@ -98,22 +110,35 @@ def _only_route(configuration: Resource | None) -> Mapping[str, Any]:
     return {}
 
 
+_KINDS = (
+    "dynamic_listeners",
+    "dynamic_active_clusters",
+    "dynamic_endpoint_configs",
+    "dynamic_route_configs",
+)
+
+
 def from_dump(dump: Mapping[str, Any]) -> State:
     """The state in Envoy's answer to ``/config_dump?include_eds``."""
+    return from_resources(
+        entry for part in dump["configs"] for kind in _KINDS for entry in part.get(kind, ())
+    )
+
+
+def from_resources(entries: Iterable[Mapping[str, Any]]) -> State:
+    """The state in what Envoy says of resources, of some kinds or of all."""
     listeners: dict[str, Resource] = {}
     clusters: dict[str, Resource] = {}
     endpoints: dict[str, Resource] = {}
     routes: Resource | None = None
-    for part in dump["configs"]:
-        for entry in part.get("dynamic_listeners", ()):
-            if "active_state" in entry:
-                listeners[entry["name"]] = entry["active_state"]["listener"]
-        for entry in part.get("dynamic_active_clusters", ()):
+    for entry in entries:
+        if "active_state" in entry:
+            listeners[entry["name"]] = entry["active_state"]["listener"]
+        elif "cluster" in entry:
             clusters[entry["cluster"]["name"]] = entry["cluster"]
-        for entry in part.get("dynamic_endpoint_configs", ()):
+        elif "endpoint_config" in entry:
             assignment = entry["endpoint_config"]
             endpoints[assignment["cluster_name"]] = assignment
-        for entry in part.get("dynamic_route_configs", ()):
-            if entry.get("route_config", {}).get("name") == LISTENER:
-                routes = entry["route_config"]
+        elif entry.get("route_config", {}).get("name") == LISTENER:
+            routes = entry["route_config"]
     return State(listeners, routes, clusters, endpoints)
