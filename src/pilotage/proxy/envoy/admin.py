@@ -72,11 +72,13 @@ class Admin:
     """One open connection to the admin interface. Any failure of it is an `OSError`.
 
     ``reopen``: where the connection was kept from an earlier use, makes another one when it has ended meanwhile.
+    ``reopened``: it did, perhaps to another Envoy.
     """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     reopen: Callable[[], Awaitable[Streams]] | None = None
+    reopened: bool = False
 
     async def get(self, path: str) -> bytes:
         """The body of an answer.
@@ -102,6 +104,7 @@ class Admin:
                 raise
             self.writer.close()
             (self.reader, self.writer), self.reopen = await self.reopen(), None
+            self.reopened = True
             answers = await self._ask(paths)
         self.reopen = None
         return answers

@@ -25,7 +25,7 @@ from pilotage.errors import (
 )
 from pilotage.events import CommandRan, Emit
 from pilotage.proxy.envoy import scripts
-from pilotage.proxy.envoy.admin import ANSWER, Admin, Streams
+from pilotage.proxy.envoy.admin import ANSWER, Admin, Standing, Streams
 from pilotage.proxy.envoy.config import EnvoySettings
 from pilotage.proxy.envoy.place import Listing, Unreachable, unreachable
 from pilotage.proxy.envoy.process import arguments, last_words
@@ -57,6 +57,8 @@ class DockerPlace:
     _home: str | None = None
     _kept: list[Streams] = field(default_factory=list, init=False, repr=False)
     _seen: HeldDocker | None = field(default=None, init=False, repr=False)
+    _opened: int = field(default=0, init=False, repr=False)
+    """Connections to the admin interface so far. As long as there is no new one, the old ones end at one Envoy."""
 
     @property
     def host(self) -> str:
@@ -85,7 +87,7 @@ class DockerPlace:
             # Whether it answers is asked beside: who holds it for the first time wants to know.
             found, answered = await asyncio.gather(self._read(token), self.answers())
             seen = HeldDocker(self, token, found)
-        held = HeldDocker(self, token, seen.found, seen.read_at, answered=answered)
+        held = HeldDocker(self, token, seen.found, seen.read_at, answered=answered, kept=seen.kept)
         yield held
         if held.known:
             self._seen = held
@@ -117,6 +119,7 @@ class DockerPlace:
         try:
             if self._home is None:
                 self._home = (await self.shell.run(("pwd",), limit=_LIMIT)).text
+            self._opened += 1
             async with asyncio.timeout(ANSWER):
                 return await self.shell.open_unix(f"{self._home}/{self.edge.socket}")
         except ForwardingForbidden:
@@ -207,7 +210,7 @@ class HeldDocker:
     """`pilotage.proxy.envoy.place.Held`: what was read, and whose change this is.
 
     ``read_at``: when, by ``time.monotonic()``. ``known``: what is there now is ``found``, with what was changed here.
-    ``answered``: Envoy did, a moment ago.
+    ``answered``: Envoy did, a moment ago. ``kept``: what `keep` was given, after how many connections.
     """
 
     place: DockerPlace
@@ -216,6 +219,7 @@ class HeldDocker:
     read_at: float = field(default_factory=time.monotonic)
     known: bool = True
     answered: bool = False
+    kept: tuple[Mapping[str, Standing], int] | None = None
     _mine: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -233,6 +237,16 @@ class HeldDocker:
         await self.place._run((swap, *commands), self.token)
         self.found = replace(self.found, generation=self._mine)
         self.known = known
+
+    @property
+    def standing(self) -> Mapping[str, Standing] | None:
+        """What was kept; Envoy may have been started anew behind a new connection."""
+        standing, opened = self.kept or (None, 0)
+        return standing if opened == self.place._opened else None
+
+    def keep(self, standing: Mapping[str, Standing]) -> None:
+        """Until the next connection."""
+        self.kept = standing, self.place._opened
 
     async def read(self) -> Listing:
         """As it was when the fence was asked."""

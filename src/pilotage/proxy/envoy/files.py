@@ -70,9 +70,14 @@ class EnvoyFiles:
 
     def in_force(self, standing: Mapping[str, Standing]) -> bool:
         """Whether what Envoy does is what these files say: it names the version of each, which names its content."""
+        return all(
+            standing.get(kind, Standing()).version == self.version(kind) for kind in self.kinds()
+        )
+
+    def kinds(self) -> tuple[str, ...]:
+        """Those that Envoy reads."""
         named = (it["name"] for it in self.resources("cds") if "eds_cluster_config" in it)
-        kinds = ("lds", "cds", "rds", *map(endpoints_of, named))
-        return all(standing.get(kind, Standing()).version == self.version(kind) for kind in kinds)
+        return ("lds", "cds", "rds", *map(endpoints_of, named))
 
     def next(
         self, kind: str, resources: Sequence[Resource], *, anew: bool = False

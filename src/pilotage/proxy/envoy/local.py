@@ -14,7 +14,7 @@ from pathlib import Path
 from pilotage.events import CommandRan, Emit
 from pilotage.host.fence import Fence
 from pilotage.host.files import write_atomic
-from pilotage.proxy.envoy.admin import Admin, connect
+from pilotage.proxy.envoy.admin import Admin, Standing, connect
 from pilotage.proxy.envoy.config import EnvoySettings
 from pilotage.proxy.envoy.place import Listing
 from pilotage.proxy.envoy.process import EnvoyProcess
@@ -62,6 +62,13 @@ class LocalPlace:
     def admin(self) -> AbstractAsyncContextManager[Admin]:
         """By its socket in the directory."""
         return connect(self._root)
+
+    @property
+    def standing(self) -> None:
+        """Envoy of this machine is asked in a millisecond."""
+
+    def keep(self, standing: Mapping[str, Standing]) -> None:
+        """It is asked."""
 
     async def read(self) -> Listing:
         """Every file that matters, at once."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pilotage.errors import EdgeUnreachable
-from pilotage.proxy.envoy.admin import Admin
+from pilotage.proxy.envoy.admin import Admin, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,17 @@ class Held(Protocol):
     @property
     def directory(self) -> str:
         """As an error names it."""
+        ...
+
+    # -- what is in force --------------------------------------------------------------------
+
+    @property
+    def standing(self) -> Mapping[str, Standing] | None:
+        """What the last change of this deployer gave to `keep`, if nobody can have changed anything since; else None."""
+        ...
+
+    def keep(self, standing: Mapping[str, Standing]) -> None:
+        """Remember how Envoy has the files, all of which are in force."""
         ...
 
     # -- files -------------------------------------------------------------------------------

@@ -89,9 +89,12 @@ class EnvoyProxy:
     @contextlib.asynccontextmanager
     async def _change(self, files: EnvoyFiles) -> AsyncIterator[Change]:
         async with self._admin() as admin:
-            standing = await admin.standing()
+            known = files.place.standing
+            standing = await admin.standing() if known is None else dict(known)
             state = files.state() if files.in_force(standing) else await admin.state()
             yield Change(self.settings, admin, files, state, standing)
+            if files.in_force(standing) and not admin.reopened:
+                files.place.keep({k: standing[k] for k in files.kinds() if k in standing})
 
     async def observe(self) -> Mapping[str, Route]:
         """What Envoy itself says that it does; nothing when it does not run."""

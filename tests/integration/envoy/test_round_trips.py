@@ -1,0 +1,176 @@
+"""What a change on a Docker host asks for, in which order. Its Envoy runs here, and so do the scripts of its host."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.integration.envoy.conftest import free_port, require_envoy
+from tests.integration.envoy.edge import HOST, App, app
+
+from pilotage.model import Route
+from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings, local_edge
+from pilotage.proxy.envoy.admin import Admin
+from pilotage.proxy.envoy.docker import DockerPlace
+from pilotage.proxy.envoy.scripts import EdgeContainer
+from pilotage.shell.base import OnBytes
+from pilotage.shell.local import LocalShell
+
+pytestmark = pytest.mark.integration
+
+EDGE = EdgeContainer("shop", ".pilotage/shop")
+
+
+class Told(list[str]):
+    """What was asked for, in its order; what is asked again until the answer is yes is there once."""
+
+    def add(self, what: str) -> None:
+        if self[-1:] != [what]:
+            self.append(what)
+
+    def since(self) -> list[str]:
+        """Since the last time."""
+        found = list(self)
+        self.clear()
+        return found
+
+
+class Host(LocalShell):
+    """This machine, which tells of its scripts by what they do."""
+
+    def __init__(self, home: Path, told: Told) -> None:
+        super().__init__(HOST, home=home)
+        self.told = told
+
+    async def stream(
+        self,
+        argv: Sequence[str],
+        output: OnBytes,
+        *,
+        input: bytes = b"",
+        limit: float | None = None,
+    ) -> int:
+        if b"flock 8" in input:
+            self.told.add("write")
+        elif b"rmdir" in input:
+            self.told.add("delete")
+        elif b"flock" in input:
+            self.told.add("read")
+        return await super().stream(argv, output, input=input, limit=limit)
+
+
+@dataclass
+class Far:
+    """An edge that runs, changed as that of a Docker host is."""
+
+    proxy: EnvoyProxy
+    place: DockerPlace
+    told: Told
+
+    async def switch(self, to: App, *draining: App, token: int = 1) -> None:
+        """A change of the route."""
+        old = tuple(it.endpoint for it in draining)
+        await self.proxy.apply(HOST, Route((to.endpoint,), old), token=token)
+
+
+Story = Callable[[Far], Awaitable[None]]
+
+
+@pytest.fixture
+def tell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Story], None]]:
+    """Run a story with an edge that serves nothing yet."""
+    require_envoy()
+    told = Told()
+    ask = Admin._ask
+
+    async def recorded(self: Admin, paths: Sequence[str]) -> list[tuple[int, bytes]]:
+        for path in paths:
+            told.add(named(path))
+        return await ask(self, paths)
+
+    # The path of a Unix socket must be short.
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        settings = EnvoySettings(
+            home / EDGE.state_dir, HOST, free_port(), address="127.0.0.1", concurrency=1
+        )
+        local = local_edge(settings, lambda event: None)
+
+        async def run(story: Story) -> None:
+            await local.ensure(token=1)
+            (home / EDGE.directory).symlink_to(settings.directory)
+            monkeypatch.setattr(Admin, "_ask", recorded)
+            place = DockerPlace(Host(home, told), EDGE, settings, lambda event: None)
+            try:
+                await story(Far(EnvoyProxy(settings, place), place, told))
+            finally:
+                await place.close()
+                await local.remove(token=10**9)
+
+        yield lambda story: asyncio.run(run(story))
+
+
+def named(path: str) -> str:
+    """A question to Envoy, in a word."""
+    if "resource=" in path:
+        return "route"
+    if "version_text" in path:
+        return "every version" if "cluster%5B.%5D" in path else "versions"
+    return path.partition("?")[0]
+
+
+def test_what_is_in_force_is_asked_once(tell: Callable[[Story], None]) -> None:
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two:
+            await far.switch(one)
+            far.told.clear()
+            await far.proxy.ensure(token=2)
+            found = far.told.since()
+            assert sorted(found[:2]) == ["/ready", "read"], "at once"
+            assert found[2:] == ["every version"]
+            # From here on Envoy is asked for what was written, and for nothing else.
+            await far.switch(two, one, token=2)
+            assert far.told.since() == ["write", "versions", "write", "versions"]
+            await far.proxy.drain(HOST, (one.endpoint,), limit=60)
+            assert far.told.since() == ["/clusters"]
+            await far.switch(two, token=2)
+            assert far.told.since() == ["write", "versions", "delete"]
+
+    tell(story)
+
+
+def test_behind_a_new_connection_may_be_another_envoy(tell: Callable[[Story], None]) -> None:
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two:
+            await far.switch(one)
+            far.told.clear()
+            await far.place.close()
+            await far.switch(two, one)
+            assert far.told.since() == [
+                "every version",
+                *("write", "versions", "write", "versions"),
+            ]
+            # So it is when the connection has ended by itself.
+            for _, writer in far.place._kept:
+                writer.close()
+            await far.switch(two)
+            assert far.told.since()[:2] == ["write", "versions"]
+            await far.switch(one, two)
+            assert far.told.since()[0] == "every version"
+
+    tell(story)
+
+
+def test_under_another_token_all_is_read_anew(tell: Callable[[Story], None]) -> None:
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two:
+            await far.switch(one)
+            far.told.clear()
+            await far.switch(two, one, token=2)
+            assert "every version" in far.told.since()[:3]
+
+    tell(story)
