@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from tests.integration.envoy.conftest import free_port, require_envoy
 from tests.integration.envoy.edge import HOST, App, app
+from tests.integration.local.world import until
 
+from pilotage.errors import HostLost
 from pilotage.model import Route
 from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings, local_edge
 from pilotage.proxy.envoy.admin import Admin
@@ -45,6 +47,9 @@ class Host(LocalShell):
     def __init__(self, home: Path, told: Told) -> None:
         super().__init__(HOST, home=home)
         self.told = told
+        self.deletes = asyncio.Event()
+        self.deletes.set()
+        self.lost = False
 
     async def stream(
         self,
@@ -58,6 +63,9 @@ class Host(LocalShell):
             self.told.add("write")
         elif b"rmdir" in input:
             self.told.add("delete")
+            await self.deletes.wait()
+            if self.lost:
+                raise HostLost("the link broke", where=self.host)
         elif b"flock" in input:
             self.told.add("read")
         return await super().stream(argv, output, input=input, limit=limit)
@@ -69,7 +77,12 @@ class Far:
 
     proxy: EnvoyProxy
     place: DockerPlace
+    host: Host
     told: Told
+
+    def files(self, pattern: str) -> Iterator[Path]:
+        """What is in the edge's directory."""
+        return self.proxy.settings.directory.glob(pattern)
 
     async def switch(self, to: App, *draining: App, token: int = 1) -> None:
         """A change of the route."""
@@ -104,9 +117,10 @@ def tell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Story], None]]:
             await local.ensure(token=1)
             (home / EDGE.directory).symlink_to(settings.directory)
             monkeypatch.setattr(Admin, "_ask", recorded)
-            place = DockerPlace(Host(home, told), EDGE, settings, lambda event: None)
+            host = Host(home, told)
+            place = DockerPlace(host, EDGE, settings, lambda event: None)
             try:
-                await story(Far(EnvoyProxy(settings, place), place, told))
+                await story(Far(EnvoyProxy(settings, place), place, host, told))
             finally:
                 await place.close()
                 await local.remove(token=10**9)
@@ -138,7 +152,7 @@ def test_what_is_in_force_is_asked_once(tell: Callable[[Story], None]) -> None:
             await far.proxy.drain(HOST, (one.endpoint,), limit=60)
             assert far.told.since() == ["/clusters"]
             await far.switch(two, token=2)
-            assert far.told.since() == ["write", "versions", "delete"]
+            assert far.told.since()[:2] == ["write", "versions"]
 
     tell(story)
 
@@ -159,6 +173,8 @@ def test_behind_a_new_connection_may_be_another_envoy(tell: Callable[[Story], No
                 writer.close()
             await far.switch(two)
             assert far.told.since()[:2] == ["write", "versions"]
+            await far.place.left_to_itself()
+            far.told.clear()
             await far.switch(one, two)
             assert far.told.since()[0] == "every version"
 
@@ -172,5 +188,51 @@ def test_under_another_token_all_is_read_anew(tell: Callable[[Story], None]) -> 
             far.told.clear()
             await far.switch(two, one, token=2)
             assert "every version" in far.told.since()[:3]
+
+    tell(story)
+
+
+def test_what_nobody_needs_is_deleted_beside_what_comes_next(tell: Callable[[Story], None]) -> None:
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two, asyncio.timeout(60):
+            await far.switch(one)
+            await far.switch(two, one)
+            far.told.clear()
+            far.host.deletes.clear()
+            await far.switch(two)  # the host has not come to deleting anything
+            assert far.place._leaving is not None
+            assert len(list(far.files("eds/release-*"))) == 2
+            # The next change waits for it, or it could take away what that one writes.
+            change = asyncio.create_task(far.switch(one, two))
+            await until(lambda: "delete" in far.told)
+            assert far.told.since() == ["write", "versions", "delete"]
+            far.host.deletes.set()
+            await change
+            assert far.told.since() == ["write", "versions", "write", "versions"]
+            assert len(list(far.files("eds/release-*"))) == 2
+            await far.switch(one)
+            await far.place.close()
+            assert len(list(far.files("eds/release-*"))) == 1
+
+    tell(story)
+
+
+def test_what_could_not_be_deleted_is_deleted_by_the_next_change(
+    tell: Callable[[Story], None],
+) -> None:
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two:
+            await far.switch(one)
+            await far.switch(two, one)
+            far.host.lost = True
+            await far.switch(two)
+            await far.place.close()
+            assert len(list(far.files("eds/release-*"))) == 2
+            far.host.lost = False
+            far.told.clear()
+            await far.switch(two)
+            assert "read" in far.told.since()[:2], "of what is there nothing is certain"
+            await far.place.close()
+            assert len(list(far.files("eds/release-*"))) == 1
 
     tell(story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,11 +47,17 @@ def tell(folder, tmp_path):
         return DockerPlace(LocalShell(), EdgeContainer("shop", ".pilotage/shop"), SETTINGS, ignore)
 
     async def told(story):
-        async def read():
-            async with place().hold(1) as held:
-                return await EnvoyFiles.read(held)
+        async with contextlib.AsyncExitStack() as stack:
 
-        await story(read)
+            async def read():
+                await stack.aclose()  # the command before has come to its end
+                made = place()
+                if isinstance(made, DockerPlace):
+                    stack.push_async_callback(made.close)
+                async with made.hold(1) as held:
+                    return await EnvoyFiles.read(held)
+
+            await story(read)
 
     return lambda story: asyncio.run(told(story))
 
@@ -205,11 +212,13 @@ def test_who_was_overtaken_writes_nothing_more(tell):
         for change in (
             write(slow, "rds", SECOND),
             slow.place.restore({path("rds"): None}),
-            slow.place.delete(["admin.sock"]),
             slow.place.destroy(),
         ):
             with pytest.raises(LeaseLost):
                 await change
+        await slow.place.delete([path("rds")])
+        await slow.place.place.close()
+        assert not slow.place.known
         await write(quick, "cds", SECOND)
         assert (await read()).resources("rds") == FIRST
         assert (await read()).resources("cds") == SECOND

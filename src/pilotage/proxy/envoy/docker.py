@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pilotage.errors import (
@@ -57,6 +57,7 @@ class DockerPlace:
     _home: str | None = None
     _kept: list[Streams] = field(default_factory=list, init=False, repr=False)
     _seen: HeldDocker | None = field(default=None, init=False, repr=False)
+    _leaving: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
     _opened: int = field(default=0, init=False, repr=False)
     """Connections to the admin interface so far. As long as there is no new one, the old ones end at one Envoy."""
 
@@ -81,16 +82,16 @@ class DockerPlace:
 
         What this deployer read or wrote itself is not read again: the next change is of that, or of nothing.
         """
+        await self.left_to_itself()
         seen, self._seen = self._seen, None
         answered = False
-        if seen is None or seen.token != token:
+        if seen is None or not seen.known or seen.token != token:
             # Whether it answers is asked beside: who holds it for the first time wants to know.
             found, answered = await asyncio.gather(self._read(token), self.answers())
             seen = HeldDocker(self, token, found)
         held = HeldDocker(self, token, seen.found, seen.read_at, answered=answered, kept=seen.kept)
         yield held
-        if held.known:
-            self._seen = held
+        self._seen = held
 
     async def _read(self, token: int) -> Found:
         try:
@@ -127,8 +128,21 @@ class DockerPlace:
         except HostError as error:
             raise Unreachable(error.what) from error
 
+    def leave(self, work: Coroutine[None, None, None]) -> None:
+        """Begin what nobody waits for but the next change, and the end."""
+        self._leaving = asyncio.create_task(work)
+
+    async def left_to_itself(self) -> None:
+        """Wait for what was begun by `leave`. Where it failed, its `HeldDocker` knows nothing any more."""
+        if self._leaving is not None:
+            await asyncio.wait({self._leaving})
+            if not self._leaving.cancelled():
+                self._leaving.exception()
+            self._leaving = None
+
     async def close(self) -> None:
-        """End the connections that were kept."""
+        """See what was left to its end, and end the connections that were kept."""
+        await self.left_to_itself()
         while self._kept:
             _, writer = self._kept.pop()
             writer.close()
@@ -232,6 +246,10 @@ class HeldDocker:
         return self.place.edge
 
     async def _change(self, commands: Sequence[Command]) -> None:
+        await self.place.left_to_itself()
+        await self._carry_out(commands)
+
+    async def _carry_out(self, commands: Sequence[Command]) -> None:
         known, self.known = self.known, False
         swap = scripts.swap(self._edge, was=self.found.generation, mine=self._mine)
         await self.place._run((swap, *commands), self.token)
@@ -271,8 +289,9 @@ class HeldDocker:
         self.known = False
 
     async def delete(self, names: Collection[str]) -> None:
-        """One command."""
-        await self._change((scripts.delete(self._edge, names),))
+        """One command, which nobody waits for but the next change: Envoy reads none of these files."""
+        await self.place.left_to_itself()
+        self.place.leave(self._carry_out((scripts.delete(self._edge, names),)))
         left = {name: data for name, data in self.found.contents.items() if name not in names}
         self.found = replace(self.found, contents=left, names=self.found.names.difference(names))
 
