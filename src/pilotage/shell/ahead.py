@@ -47,14 +47,14 @@ class Ahead:
         while len(self._waiting) < self.count:
             self._waiting.append(asyncio.ensure_future(self.open()))
 
-    async def take(self) -> Session | None:
-        """A session whose ``sh`` waits; None where there is none that can be trusted."""
+    async def take(self, *, ready: bool = False) -> Session | None:
+        """A session whose ``sh`` waits; None where there is none that can be trusted. ``ready``: nor one that waits by now."""
         for _ in range(2):  # what has closed meanwhile says so in the first turns of the loop
             await asyncio.sleep(0)
         if asyncio.get_running_loop().time() - self._heard > TRUSTED:
             self.drop()
             return None
-        while self._waiting:
+        while self._waiting and not (ready and not self._waiting[0].done()):
             task = self._waiting.popleft()
             self._refill()
             try:

@@ -262,7 +262,9 @@ class SshShell:
 
         ``ahead``: one that waits will do (`Session.waits`); what to do is then its input.
         """
-        session = await self._ahead.take() if ahead else None
+        # A script would have to wait for its ``sh`` either way; a command without input takes two round trips by itself.
+        ready = tuple(argv) != _SH
+        session = await self._ahead.take(ready=ready) if ahead else None
         if session is not None:
             session.give(output)
         else:

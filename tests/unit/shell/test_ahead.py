@@ -80,3 +80,22 @@ async def test_none_long_after_the_host_was_heard_from(monkeypatch: pytest.Monke
     await asyncio.sleep(0)
     assert len(made.opened) == COUNT
     assert made.closed == made.opened
+
+
+async def test_who_is_as_quick_alone_takes_one_that_waits_or_none() -> None:
+    made, may_open = Made(), asyncio.Event()
+
+    async def slowly() -> Session:
+        await may_open.wait()
+        return await made.open()
+
+    slow = Ahead(slowly, made.closed.append)
+    slow.heard()
+    assert await slow.take(ready=True) is None
+    asked = asyncio.create_task(slow.take())
+    may_open.set()
+    assert await asked is made.opened[0]
+    while len(made.opened) < 1 + COUNT:
+        await asyncio.sleep(0)
+    assert await slow.take(ready=True) is made.opened[1]
+    slow.drop()
