@@ -139,6 +139,14 @@ class Admin:
         """How Envoy takes its files, by kind (``cds``, ``eds/CLUSTER``…); by default all of them."""
         return _standing(await self.json(_standing_path(kinds)))
 
+    async def ready(self) -> dict[str, Standing]:
+        """`standing` of all files, from an Envoy that says that it is ready. Raises `OSError` where it does not."""
+        paths = ("/ready", _standing_path(None))
+        answers = await self._answers(*paths)
+        for path, (status, _) in zip(paths, answers, strict=True):
+            _require(status == 200, status, path)
+        return _standing(json.loads(answers[-1][1]))
+
     async def state(self) -> State:
         """What is in force."""
         return from_dump(await self.json(_STATE))

@@ -87,8 +87,8 @@ class DockerPlace:
         answered = False
         if seen is None or not seen.known or seen.token != token:
             # Whether it answers is asked beside: who holds it for the first time wants to know.
-            found, answered = await asyncio.gather(self._read(token), self.answers())
-            seen = HeldDocker(self, token, found)
+            found, kept = await asyncio.gather(self._read(token), self._ready())
+            seen, answered = HeldDocker(self, token, found, kept=kept), kept is not None
         held = HeldDocker(self, token, seen.found, seen.read_at, answered=answered, kept=seen.kept)
         yield held
         self._seen = held
@@ -165,12 +165,15 @@ class DockerPlace:
 
     async def answers(self) -> bool:
         """Whether the admin interface says that Envoy is ready."""
+        return await self._ready() is not None
+
+    async def _ready(self) -> tuple[Mapping[str, Standing], int] | None:
+        """How an Envoy that is ready has its files, for `HeldDocker.kept`."""
         try:
             async with self.admin() as admin:
-                await admin.get("/ready")
+                return await admin.ready(), self._opened
         except OSError:
-            return False
-        return True
+            return None
 
     async def _run(
         self, commands: Sequence[Command], token: int | None, *, limit: float = _LIMIT

@@ -83,7 +83,8 @@ class Held(Protocol):
 
     @property
     def standing(self) -> Mapping[str, Standing] | None:
-        """What the last change of this deployer gave to `keep`, if nobody can have changed anything since; else None."""
+        """How Envoy had its files at the end of this deployer's last change, or as they were read; None where it has to
+        be asked. What is in force is certain only where these are the versions of all files."""
         ...
 
     def keep(self, standing: Mapping[str, Standing]) -> None:

@@ -90,7 +90,7 @@ class EnvoyProxy:
     async def _change(self, files: EnvoyFiles) -> AsyncIterator[Change]:
         async with self._admin() as admin:
             known = files.place.standing
-            standing = await admin.standing() if known is None else dict(known)
+            standing = dict(known) if known and files.in_force(known) else await admin.standing()
             state = files.state() if files.in_force(standing) else await admin.state()
             yield Change(self.settings, admin, files, state, standing)
             if files.in_force(standing) and not admin.reopened:
