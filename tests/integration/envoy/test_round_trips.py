@@ -254,3 +254,20 @@ def test_versions_that_are_not_those_of_the_files_are_asked_again(
             assert (await far.proxy.observe())[HOST].active == (two.endpoint,)
 
     tell(story)
+
+
+async def test_nobody_waits_for_the_end_of_a_connection(tmp_path: Path) -> None:
+    class Writer:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+        async def wait_closed(self) -> None:
+            raise AssertionError("through SSH that is a round trip")
+
+    settings = EnvoySettings(tmp_path, HOST, 80)
+    place, writer = DockerPlace(LocalShell(), EDGE, settings, lambda event: None), Writer()
+    place._kept.append((None, writer))  # type: ignore[arg-type]
+    await place.close()
+    assert writer.closed

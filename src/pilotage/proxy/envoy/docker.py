@@ -141,13 +141,11 @@ class DockerPlace:
             self._leaving = None
 
     async def close(self) -> None:
-        """See what was left to its end, and end the connections that were kept."""
+        """See what was left to its end, and end the connections that were kept; nobody waits for theirs."""
         await self.left_to_itself()
         while self._kept:
             _, writer = self._kept.pop()
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
     async def alive(self) -> bool:
         """Whether it answers, else whether its container runs."""
