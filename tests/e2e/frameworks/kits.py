@@ -18,6 +18,9 @@ from typing import ClassVar
 from tests.e2e.local.conftest import App
 from tests.servers import missing
 
+GEMS = Path("/usr/share/rubygems-integration/all/gems")
+"""Where Debian has Bundler, and gems of which some are a specification without a folder."""
+
 CONFIG = """\
 service: shop
 target: local
@@ -57,6 +60,14 @@ GATE_RB = """
     sleep 0.02 while File.exist?("#{{gate}}/wait-{version}")
     raise "{version} was told to fail" if File.exist?("#{{gate}}/fail-{version}")
 """
+
+
+def bundle() -> tuple[str, ...]:
+    """Debian's own Bundler. One that came with Ruby takes gems that have no folder for deleted ones."""
+    return (
+        "bundle",
+        *(f"_{path.name.removeprefix('bundler-')}_" for path in GEMS.glob("bundler-*")),
+    )
 
 
 class Kit(ABC):
@@ -132,7 +143,7 @@ class Rails(Kit):
         self._run([*command, "--name=shop", "--force", "--quiet"])
         gems = 'source "https://rubygems.org"\ngem "rails"\ngem "pg"\ngem "puma"\n'
         self.app.write("Gemfile", gems)
-        self._run(["bundle", "install", "--local", "--quiet"])
+        self._run([*bundle(), "install", "--local", "--quiet"])
         self.app.write(".gitignore", ".pilotage/\nlog/\ntmp/\n")
         database = "production:\n  adapter: postgresql\n  url: <%= ENV['DATABASE_URL'] %>\n"
         self.app.write("config/database.yml", database)
