@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -142,6 +143,7 @@ def test_who_waits_for_the_backfill_itself_is_told_apart() -> None:
 def test_it_pauses_while_a_transaction_is_open_for_long() -> None:
     with database() as db, closing(db.server.connect(db.name, autocommit=False)) as report:
         report.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        time.sleep(2)  # so it is open for long before a fast machine is through with the backfill
         settings = replace(QUIET, long_transaction=0.5)
         why = asyncio.run(held_then_freed(db, settings, report.rollback))
         assert "idle) is in a transaction since" in why
