@@ -113,7 +113,8 @@ def test_hosts(ship: Ship, tmp_path: Path) -> None:
     ship.release("two")
 
     with programs(second):
-        refused(ship, "Docker is not installed", where=second.address, next="install Docker")
+        way_out = "`pilotage server bootstrap` installs it"
+        refused(ship, "Docker is not installed", where=second.address, next=way_out)
     old = 'case "$1" in version|info) echo 19.03.15 ;; *) exec /usr/bin/docker "$@" ;; esac'
     with programs(second, docker=old):
         refused(ship, "19.03.15", "too old", where=second.address, next="20.10")
