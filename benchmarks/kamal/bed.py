@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.lab import images as lab_images
 from tests.lab.lab import Lab, lab
-from tests.servers import Postgres, start_postgres
+from tests.lab.postgres import postgres_for, url_from
+from tests.servers import Postgres
 
 from benchmarks.kamal import images
 from benchmarks.kamal.project import Tool
@@ -35,8 +35,6 @@ class Bed:
 
     def tool(self, name: str, database: str) -> Tool:
         """The project of ``kamal`` or ``pilotage`` on a database of its own."""
-        url = urlsplit(self.postgres.url(database))
-        place = f"{self.lab.network.address}:{self.postgres.port}"
         root = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{name}-"))
         kamal = name == "kamal"
         half = len(self.lab.hosts) // 2
@@ -47,7 +45,7 @@ class Bed:
             argv=program(name),
             lab=self.lab,
             root=root,
-            database_url=f"postgresql://{url.username}:{url.password}@{place}/{database}",
+            database_url=url_from(self.lab, self.postgres, database),
         )
 
 
@@ -60,11 +58,7 @@ def bed(hosts: int) -> Iterator[Bed]:
         made.provide(lab_images.envoy(), ENVOY)
         made.provide(lab_images.caddy(), f"{lab_images.CADDY}:2")
         made.provide(images.stand_in(), f"{images.KAMAL_PROXY}:{proxy_version()}")
-        server = start_postgres(15, listen_addresses=f"127.0.0.1,{made.network.address}")
-        stack.callback(server.stop)
-        with (server.directory / "data" / "pg_hba.conf").open("a") as rules:
-            rules.write("host all all 10.0.0.0/8 scram-sha-256\n")
-        server.execute("SELECT pg_reload_conf()")
+        server = stack.enter_context(postgres_for(made))
         yield Bed(made, server, folder)
 
 

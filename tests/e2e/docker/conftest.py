@@ -17,7 +17,8 @@ import pytest
 from tests.lab import images
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from tests.servers import Postgres, start_postgres
+from tests.lab.postgres import postgres_for
+from tests.servers import Postgres
 
 from pilotage.proxy.envoy.scripts import IMAGE as ENVOY_IMAGE
 
@@ -289,11 +290,5 @@ def ship(lab: Lab, tmp_path: Path) -> Iterator[Ship]:
 @pytest.fixture
 def postgres(lab: Lab) -> Iterator[Postgres]:
     """A server that the hosts of the lab reach by the address of their network."""
-    server = start_postgres(15, listen_addresses=f"127.0.0.1,{lab.network.address}")
-    with (server.directory / "data" / "pg_hba.conf").open("a") as rules:
-        rules.write("host all all 10.0.0.0/8 scram-sha-256\n")
-    server.execute("SELECT pg_reload_conf()")
-    try:
+    with postgres_for(lab) as server:
         yield server
-    finally:
-        server.stop()

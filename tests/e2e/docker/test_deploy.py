@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from tests.e2e.docker.conftest import Ship
+from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
 RENAME = """\
@@ -88,9 +87,7 @@ def test_assets_of_both_releases_answer_during_a_switch_and_after(ship: Ship) ->
 
 def test_the_schema_goes_with_the_release_through_a_host(ship: Ship, postgres: Postgres) -> None:
     with postgres.database() as name:
-        url = urlsplit(postgres.url(name))
-        place = f"{ship.lab.network.address}:{postgres.port}"
-        ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/{name}"
+        ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, name)
         ship.configure(
             more="env: {secret: [DATABASE_URL]}\n"
             "databases: {primary: {url: DATABASE_URL, via: primary}}\n"

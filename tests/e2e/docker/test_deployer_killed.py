@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import pytest
 from tests.e2e.docker.conftest import Ship
 from tests.e2e.docker.faults import loads, run_at, settled
+from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
 KILLS = os.environ.get("PILOTAGE_KILLS", "")
@@ -79,9 +79,7 @@ class Shop:
 def shop(ship: Ship, postgres: Postgres) -> Iterator[Shop]:
     """The service at its second release."""
     with postgres.database() as name:
-        url = urlsplit(postgres.url(name))
-        place = f"{ship.lab.network.address}:{postgres.port}"
-        ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/{name}"
+        ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, name)
         ship.configure(
             more="env: {secret: [DATABASE_URL]}\n"
             "databases: {primary: {url: DATABASE_URL, via: primary}}\n"

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from tests.e2e.docker.conftest import Ship
 from tests.lab import images
+from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
 INDEX, FILL, BROKEN = "20260505000000", "20260506000000", "20260507000000"
@@ -131,10 +132,7 @@ def shop(ship: Ship, postgres: Postgres) -> Iterator[Shop]:
         "CREATE TABLE items (id int PRIMARY KEY, name text)",
         "INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, 400) n",
     ) as database:
-        place = f"{ship.lab.network.address}:{postgres.port}"
-        ship.secrets["DATABASE_URL"] = postgres.url(database).replace(
-            f"127.0.0.1:{postgres.port}", place
-        )
+        ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, database)
         shop = Shop(ship, postgres, database)
         shop.name_image(IMAGE)
         ship.write(

@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.e2e.docker.conftest import Ship
+from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
 ENTRYPOINT = """\
@@ -133,9 +133,7 @@ def test_a_status_command_runs_where_the_service_runs(
     gate = tmp_path / "gate"
     gate.mkdir()
     with postgres.database() as name:
-        url = urlsplit(postgres.url(name))
-        place = f"{ship.lab.network.address}:{postgres.port}"
-        ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/{name}"
+        ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, name)
         ship.configure(
             more=f'volumes: ["{gate}:/gate"]\nenv: {{secret: [DATABASE_URL, MARK]}}\n'
             "databases: {primary: {url: DATABASE_URL, via: primary}}\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.e2e.docker.conftest import Ship
 from tests.lab import images
+from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
 ALL = (
@@ -44,9 +44,7 @@ class Log:
 
 def equipped(ship: Ship, postgres: Postgres, database: str) -> Log:
     """Give the project every hook, an accessory on the third host, and a database."""
-    url = urlsplit(postgres.url(database))
-    place = f"{ship.lab.network.address}:{postgres.port}"
-    ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/{database}"
+    ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, database)
     image = ship.lab.push(images.python(), "acme/cache:1")
     ship.configure(more=ACCESSORY.format(image=image, host=ship.hosts[2].address))
     ship.write("db/migrations/20261121000000_items.sql", "CREATE TABLE items (id int);\n")

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from tests.e2e.docker.conftest import Ship
@@ -16,6 +15,7 @@ from tests.lab.lab import Lab
 from tests.lab.lab import lab as make_lab
 from tests.lab.lab import missing as lab_missing
 from tests.lab.podman import PodmanHost
+from tests.lab.postgres import url_from
 from tests.servers import Postgres, missing
 
 MORE = """\
@@ -47,9 +47,7 @@ def lab() -> Iterator[Lab]:
 
 def configure(ship: Ship, postgres: Postgres, database: str, folder: Path) -> None:
     """A shop with a worker, a database and an accessory; of images whose names have no registry."""
-    url = urlsplit(postgres.url(database))
-    place = f"{ship.lab.network.address}:{postgres.port}"
-    ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/{database}"
+    ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, database)
     ship.secrets["API_KEY"] = "key-0001"
     ship.secrets["DOCKER_KEY"] = "key-0002"  # by another way, as its name means something to Docker
     ship.secrets["CACHE_KEY"] = "hush-hush-hush"

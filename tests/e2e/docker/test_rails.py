@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import pytest
 from tests.e2e.docker.conftest import Ship
 from tests.e2e.frameworks.kits import Rails
 from tests.lab import rails
+from tests.lab.postgres import url_from
 from tests.servers import Postgres, missing
 
 CONFIG = """\
@@ -109,9 +109,7 @@ def shop(ship: Ship, skeleton: Path, postgres: Postgres, tmp_path: Path) -> Iter
     ship.write(".gitignore", ".kamal/secrets\n.pilotage/\nlog/\ntmp/\n")
     gate = tmp_path / "gate"
     gate.mkdir()
-    url = urlsplit(postgres.url("shop"))
-    place = f"{ship.lab.network.address}:{postgres.port}"
-    ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/shop"
+    ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, "shop")
     ship.secrets["MARK"] = "mark-one"
     app = SimpleNamespace(root=ship.root, write=ship.write)
     yield Shop(ship, Rails(app, gate), gate)  # type: ignore[arg-type]

@@ -27,13 +27,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from tests.e2e.docker.conftest import Ship
 from tests.lab import images
 from tests.lab.host import Host
+from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
 CONFIG = """\
@@ -167,9 +167,7 @@ def voyage(ship: Ship, postgres: Postgres) -> Iterator[Voyage]:
         "CREATE TABLE starts (version text, key text, columns text)",
         "CREATE SEQUENCE tries",
     ) as name:
-        url = urlsplit(postgres.url(name))
-        place = f"{ship.lab.network.address}:{postgres.port}"
-        ship.secrets["DATABASE_URL"] = f"postgresql://{url.username}:{url.password}@{place}/{name}"
+        ship.secrets["DATABASE_URL"] = url_from(ship.lab, postgres, name)
         ship.secrets["API_KEY"] = "key-0001"
         made = Voyage(ship, postgres, name)
         made.configure()
