@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.ran import Ran
 from tests.lab import images
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -39,20 +40,6 @@ readiness_delay: 1
 rollout: {{verify: 0}}
 ssh: {{config: {ssh}}}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.docker.conftest import Ran, Ship
+from tests.e2e.docker.conftest import Ship
+from tests.e2e.ran import Ran
 from tests.lab.host import Host
 
 PACE = 0.1

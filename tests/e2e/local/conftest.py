@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.ran import Ran
 from tests.mariadb import MariaDB, mariadb
 from tests.servers import Postgres, free_port, server
 
@@ -96,30 +97,6 @@ ALTER TABLE items DROP COLUMN price;
     },
 }
 """What each release adds; 3 and 4 have a contract half."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as one JSON value."""
-        return json.loads(self.out)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The last of them."""
-        return self.events[-1]
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.ran import Ran
 from tests.servers import Postgres, free_port, server
 
 APP = """\
@@ -47,30 +47,6 @@ ALTER TABLE orders DROP COLUMN item;
 -- down
 ALTER TABLE orders DROP COLUMN product;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> str:
-        """What was told as an error, on one line."""
-        return " ".join(self.err.split())
-
-    @property
-    def json(self) -> Any:
-        """Standard output as one JSON value."""
-        return json.loads(self.out)
-
-    @property
-    def result(self) -> Any:
-        """The last line of standard output as JSON."""
-        return json.loads(self.out.splitlines()[-1])
 
 
 @dataclass(slots=True)
