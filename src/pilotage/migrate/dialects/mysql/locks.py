@@ -50,17 +50,17 @@ async def blockers(watcher: Session, pid: int) -> list[str]:
     if not waits and not await _waits_for_rows(watcher, pid):
         return []
     exact = await _first(watcher, pid, _METADATA, _ROWS_MARIADB, _ROWS_MYSQL)
-    found = exact or (await _asked(watcher, _OPEN, pid) if waits else [])
+    found = exact or (await asked(watcher, _OPEN, pid) if waits else [])
     if not found:
         return []
     places = ", ".join(str(int(number)) for (number,) in found)
     told = "" if exact else ", which may hold it"
-    return [_line(row, told) for row in await _asked(watcher, _DETAILS.format(places))]
+    return [_line(row, told) for row in await asked(watcher, _DETAILS.format(places))]
 
 
 async def _waits_for_rows(watcher: Session, pid: int) -> bool:
     return bool(
-        await _asked(
+        await asked(
             watcher,
             "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = $1"
             " AND trx_state = 'LOCK WAIT'",
@@ -71,13 +71,13 @@ async def _waits_for_rows(watcher: Session, pid: int) -> bool:
 
 async def _first(watcher: Session, pid: int, *questions: str) -> list[Row]:
     for question in questions:
-        found = await _asked(watcher, question, pid)
+        found = await asked(watcher, question, pid)
         if found:
             return found
     return []
 
 
-async def _asked(watcher: Session, question: str, *values: object) -> list[Row]:
+async def asked(watcher: Session, question: str, *values: object) -> list[Row]:
     """The rows; none where the server has no such table, or shows it not to us."""
     try:
         return await watcher.query(question, *values)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from pilotage.migrate.dialects.base import (
     APPLICATION_NAME,
-    Row,
     Session,
     StatementError,
     Trouble,
     Vacuum,
     Waiting,
 )
+from pilotage.migrate.dialects.mysql.locks import asked
 
 _SEES_ALL = """
 SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS' LIMIT 1
@@ -122,7 +122,7 @@ async def longest_wait(
         return []
     pid, user, host, seconds = max(rows, key=lambda row: float(row[3]))
     question = _IN_THE_WAY_MARIADB if milliseconds else _IN_THE_WAY_MYSQL
-    ours = await _asked(watcher, question.format(_in(own)), pid)
+    ours = await asked(watcher, question.format(_in(own)), pid)
     return [Waiting(f"session {pid} ({user} from {host})", float(seconds), bool(ours))]
 
 
@@ -139,7 +139,7 @@ async def oldest_transaction(watcher: Session, own: Sequence[int]) -> list[Waiti
 
 async def purge(watcher: Session) -> Vacuum | None:
     """How long InnoDB's history list is: what it still has to do of a vacuum's work."""
-    rows = await watcher.query(_HISTORY_STATUS) or await _asked(watcher, _HISTORY_METRIC)
+    rows = await watcher.query(_HISTORY_STATUS) or await asked(watcher, _HISTORY_METRIC)
     if not rows:
         return None
     length = int(rows[0][1])
@@ -153,13 +153,3 @@ async def purge(watcher: Session) -> Vacuum | None:
 
 def _in(pids: Sequence[int]) -> str:
     return ", ".join(str(int(pid)) for pid in pids)
-
-
-async def _asked(watcher: Session, question: str, *values: object) -> list[Row]:
-    """The rows; none where the server has no such table, or shows it not to us."""
-    try:
-        return await watcher.query(question, *values)
-    except StatementError as error:
-        if error.trouble is Trouble.LOST:
-            raise
-        return []
