@@ -9,21 +9,63 @@ from collections.abc import Callable
 import click
 
 from pilotage.cli import text
+from pilotage.cli.failure import Interrupted
 from pilotage.cli.options import Settings
+from pilotage.cli.project import opened
+from pilotage.cli.render.lines import warnings
+from pilotage.cli.running import run
 from pilotage.config.select import Place
 from pilotage.errors import UsageError
 from pilotage.model import Instance
 from pilotage.secret import mask
-from pilotage.wiring import Project
+from pilotage.wiring import Project, Use
 
 _LOOK = 0.5
 _COLOURS = ("cyan", "magenta", "blue", "yellow", "green")
+
+Which = str | tuple[Place, ...] | None
+"""A role or an instance's id, or roles on hosts; None: everything."""
+
+
+def print_logs(
+    settings: Settings,
+    which: Callable[[Project], Which],
+    *,
+    lines: int | None,
+    grep: str | None,
+    follow: bool,
+    since: str | None,
+) -> None:
+    """What ``logs`` and ``app logs`` do: `show` what ``which`` chooses in the project that is opened.
+
+    Raises
+    ------
+    UsageError
+        ``grep`` is not a regular expression; or as `show` has it.
+    """
+    try:
+        pattern = re.compile(grep) if grep else None
+    except re.error as error:
+        raise UsageError(f"--grep {grep!r} is not a regular expression: {error}") from error
+
+    async def main() -> None:
+        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+            name = which(project)
+            await show(
+                project, settings, name, lines=lines, pattern=pattern, go_on=follow, since=since
+            )
+
+    try:
+        run(main())
+    except Interrupted:
+        if not follow:  # to end what goes on for ever is no failure
+            raise
 
 
 async def show(
     project: Project,
     settings: Settings,
-    name: str | tuple[Place, ...] | None,
+    name: Which,
     *,
     lines: int | None,
     pattern: re.Pattern[str] | None,
@@ -32,7 +74,7 @@ async def show(
 ) -> None:
     """Print the last lines of every instance that ``name`` means, and with ``go_on`` what follows.
 
-    ``name``: a role or an instance's id, or roles on hosts; None: everything. ``since``: as in `Logs`.
+    ``since``: as in `Logs`.
 
     Raises
     ------
@@ -77,14 +119,14 @@ async def show(
             chosen = tuple(i for i in view.instances if i.alive and _means(project, name, i))
 
 
-def _means(project: Project, name: str | tuple[Place, ...] | None, instance: Instance) -> bool:
+def _means(project: Project, name: Which, instance: Instance) -> bool:
     if isinstance(name, tuple):
         local = project.config.target == "local"
         return any(p.role == instance.role and (local or p.host == instance.host) for p in name)
     return name in (None, instance.role)
 
 
-async def _chosen(project: Project, name: str | tuple[Place, ...] | None) -> tuple[Instance, ...]:
+async def _chosen(project: Project, name: Which) -> tuple[Instance, ...]:
     view = await project.world.target.observe()
     if not isinstance(name, str):
         chosen = tuple(i for i in view.instances if i.alive and _means(project, name, i))

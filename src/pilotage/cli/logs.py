@@ -37,35 +37,6 @@ def command(
 
     The log of an instance stays for a while after it was stopped, and is shown by the instance's id.
     """
-    import re
+    from pilotage.cli.follow import print_logs
 
-    from pilotage.cli.failure import Interrupted
-    from pilotage.cli.follow import show
-    from pilotage.cli.project import opened
-    from pilotage.cli.render.lines import warnings
-    from pilotage.cli.running import run
-    from pilotage.errors import UsageError
-    from pilotage.wiring import Use
-
-    try:
-        pattern = re.compile(grep) if grep else None
-    except re.error as error:
-        raise UsageError(f"--grep {grep!r} is not a regular expression: {error}") from error
-
-    async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
-            await show(
-                project,
-                settings,
-                name,
-                lines=lines,
-                pattern=pattern,
-                go_on=follow,
-                since=since,
-            )
-
-    try:
-        run(main())
-    except Interrupted:
-        if not follow:  # to end what goes on for ever is no failure
-            raise
+    print_logs(settings, lambda _: name, lines=lines, grep=grep, follow=follow, since=since)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common
+
+if TYPE_CHECKING:
+    from pilotage.config.select import Place
+    from pilotage.wiring import Project
 
 
 @click.command("logs")
@@ -35,42 +41,16 @@ def command(
     `pilotage logs` has the logs of one instance as well, and of one that has ended. Processes of this
     machine print no times, so --since is refused for them.
     """
-    import re
-
-    from pilotage.cli.failure import Interrupted
-    from pilotage.cli.follow import show
-    from pilotage.cli.project import opened
-    from pilotage.cli.render.lines import warnings
-    from pilotage.cli.running import run
+    from pilotage.cli.follow import print_logs
     from pilotage.errors import UsageError
-    from pilotage.wiring import Use
 
-    try:
-        pattern = re.compile(grep) if grep else None
-    except re.error as error:
-        raise UsageError(f"--grep {grep!r} is not a regular expression: {error}") from error
-
-    async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
-            if since is not None and project.config.target == "local":
-                raise UsageError(
-                    "--since: what processes of this machine print has no times",
-                    next="--lines N shows the last ones",
-                )
-            places = selectors.of(project.config)
-            wanted = lines if lines is not None else 10 if follow else None if since else 100
-            await show(
-                project,
-                settings,
-                places,
-                lines=wanted,
-                pattern=pattern,
-                go_on=follow,
-                since=since,
+    def which(project: Project) -> tuple[Place, ...]:
+        if since is not None and project.config.target == "local":
+            raise UsageError(
+                "--since: what processes of this machine print has no times",
+                next="--lines N shows the last ones",
             )
+        return selectors.of(project.config)
 
-    try:
-        run(main())
-    except Interrupted:
-        if not follow:  # to end what goes on for ever is no failure
-            raise
+    wanted = lines if lines is not None else 10 if follow else None if since else 100
+    print_logs(settings, which, lines=wanted, grep=grep, follow=follow, since=since)
