@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -301,6 +301,70 @@ def test_a_short_wait_is_ended_by_a_session_that_is_ready_before_it_begins(
         with other.cursor() as cursor:
             cursor.execute("SELECT * FROM busy FOR UPDATE")
         assert asyncio.run(story()) == [0, 1]
+
+
+@asynccontextmanager
+async def patient(url: str) -> AsyncIterator[MysqlSession]:
+    """A session that waits for a lock for 0.2 s, which the server would round up to a second, with error 1205."""
+    session = await MysqlSession.open(parse(Secret(url)))
+    try:
+        await session.limit(lock=0.2, total=30.0, local=False)
+        yield session
+    finally:
+        await session.close()
+
+
+def test_a_short_wait_in_the_midst_of_a_statement_is_ended(server: MariaDB, database: str) -> None:
+    """As the one at the end of an online ALTER."""
+    server.execute(
+        "CREATE TABLE busy (id int PRIMARY KEY)",
+        "CREATE PROCEDURE p() BEGIN DO sleep(0.5); ALTER TABLE busy ADD COLUMN a int; END",
+        database=database,
+    )
+
+    async def story() -> None:
+        async with patient(server.url(database)) as session:
+            with pytest.raises(StatementError, match="not granted in time") as caught:
+                await session.execute("CALL p()")
+            assert caught.value.trouble is Trouble.LOCK
+            assert await session.query("SELECT 1") == [(1,)]
+
+    with closing(server.connect(database, autocommit=False)) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT * FROM busy FOR UPDATE")
+        asyncio.run(story())
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_a_short_wait_for_a_row(server: MariaDB, database: str, sees: bool) -> None:
+    """Who may not see transactions (PROCESS) waits for as long as the server counts."""
+    server.execute(
+        "CREATE TABLE rows_ (id int PRIMARY KEY, a int)",
+        "INSERT INTO rows_ VALUES (1, 1), (2, 2)",
+        database=database,
+    )
+    user = f"u{uuid4().hex[:8]}"
+    server.execute(
+        f"CREATE USER {user} IDENTIFIED BY 's3cret'", f"GRANT ALL ON {database}.* TO {user}"
+    )
+    url = f"mysql://{user}:s3cret@127.0.0.1:{server.port}/{database}"
+
+    async def story() -> None:
+        ours = server.url(database) if sees else url
+        async with patient(ours) as session, session.transaction():
+            await session.execute("UPDATE rows_ SET a = 3 WHERE id = 1")
+            with pytest.raises(StatementError) as caught:
+                await session.execute("UPDATE rows_ SET a = 3 WHERE id = 2")
+            assert caught.value.trouble is Trouble.LOCK
+            assert caught.value.code == ("1317" if sees else "1205")
+
+    try:
+        with closing(server.connect(database, autocommit=False)) as other:
+            with other.cursor() as cursor:
+                cursor.execute("UPDATE rows_ SET a = 4 WHERE id = 2")
+            asyncio.run(story())
+    finally:
+        server.execute(f"DROP USER {user}")
 
 
 def test_a_silent_copy_is_refused_and_one_that_is_asked_for_runs(

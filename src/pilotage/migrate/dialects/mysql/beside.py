@@ -6,6 +6,7 @@ what it takes to log in would be time that a site stands still for longer than i
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -51,6 +52,16 @@ class Beside:
                 if not kept:
                     raise
                 self._work(work)
+
+    async def ask_soon(self, work: Work) -> None:
+        """As `ask`, in a thread. Who is cancelled meanwhile stays until ``work`` is done: nothing that it does to
+        the first session may come later than that one's next statement."""
+        asked = asyncio.create_task(asyncio.to_thread(self.ask, work))
+        try:
+            await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            await asyncio.gather(asked, return_exceptions=True)
+            raise
 
     def close(self) -> None:
         """End it. Never raises."""

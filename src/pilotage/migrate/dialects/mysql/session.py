@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 import pymysql
@@ -17,6 +18,7 @@ from pymysql.cursors import SSCursor
 from pilotage.migrate.dialects.base import OWN_PATIENCE, Row, StatementError, Trouble
 from pilotage.migrate.dialects.mysql.address import Address, Line
 from pilotage.migrate.dialects.mysql.beside import Beside
+from pilotage.migrate.dialects.mysql.waits import Waits, every
 
 _T = TypeVar("_T")
 
@@ -131,10 +133,27 @@ class _Limits:
 
 @dataclass(slots=True)
 class _Watch:
-    """A statement that is running, and why it was told to end, if it was."""
+    """Over a statement that is running: what may tell it to end, and why it was told, if it was."""
 
     trouble: Trouble | None = None
-    killers: list[asyncio.Task[None]] = field(default_factory=list)
+    _timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    _begun: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Begin this when the statement has run so long."""
+
+        def begin() -> None:
+            self._begun.append(asyncio.create_task(work()))
+
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, begin))
+
+    async def end(self) -> None:
+        """Return when nothing tells the statement anything any more."""
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
 
 
 class MysqlSession:
@@ -322,17 +341,16 @@ class MysqlSession:
         line = self._line
         if line is None or not line.connection.open:
             raise StatementError("the connection is closed", trouble=Trouble.LOST)
-        watch = _Watch()
-        limits = self._limits
-        timers = []
+        watch, limits, began = _Watch(), self._limits, monotonic()
         if limits.total is not None:
-            timers.append(self._later(limits.total, watch, always=True))
+            watch.later(limits.total, lambda: self._stop(watch))
         if limits.lock is not None and limits.fine:
-            timers.append(self._later(limits.lock, watch, always=False))
+            lock = limits.lock
+            watch.later(every(lock), lambda: self._look_after(watch, lock, began))
         try:
             return await self._call(lambda: work(line.connection))
         except StatementError as error:
-            await asyncio.gather(*watch.killers, return_exceptions=True)
+            await watch.end()
             await self._refresh(error)
             if error.code == str(INTERRUPTED) and watch.trouble is not None:
                 what = "a lock was not granted in time"
@@ -341,10 +359,8 @@ class MysqlSession:
                 raise StatementError(what, trouble=watch.trouble, code=error.code) from error
             raise
         finally:
-            for timer in timers:
-                timer.cancel()
-            if watch.killers:
-                await asyncio.gather(*watch.killers, return_exceptions=True)
+            await watch.end()
+            if watch.trouble is not None:
                 await self._absorb()
 
     async def _refresh(self, error: StatementError) -> None:
@@ -368,32 +384,35 @@ class MysqlSession:
             with suppress(StatementError):
                 await self._ping()
 
-    def _later(self, seconds: float, watch: _Watch, *, always: bool) -> asyncio.TimerHandle:
-        def begin() -> None:
-            watch.killers.append(asyncio.create_task(self._stop(watch, always=always)))
+    async def _look_after(self, watch: _Watch, lock: float, began: float) -> None:
+        """End the statement when it has waited too long for a lock."""
 
-        return asyncio.get_running_loop().call_later(seconds, begin)
+        def ending() -> None:
+            watch.trouble = watch.trouble or Trouble.LOCK
 
-    async def _stop(self, watch: _Watch, *, always: bool) -> None:
-        """End the statement, from a session of its own: ``always``, or where it waits for a metadata lock,
-        for which the servers count in whole seconds alone."""
+        # Where it cannot be looked at, the server ends the wait when its whole seconds are over.
+        with suppress(pymysql.MySQLError):
+            await Waits(self._beside, self.pid).end_one_of(lock, began, ending)
+
+    async def _stop(self, watch: _Watch) -> None:
+        """End the statement, whose time is over."""
 
         def work(cursor: pymysql.cursors.Cursor) -> None:
             cursor.execute(
                 "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %s", (self.pid,)
             )
             row = cursor.fetchone()
-            waits = row is not None and "metadata lock" in (row[0] or "")
-            if (waits or always) and watch.trouble is None:
-                cursor.execute(f"KILL QUERY {self.pid}")
+            if watch.trouble is None:
+                waits = row is not None and "metadata lock" in (row[0] or "")
                 watch.trouble = Trouble.LOCK if waits else Trouble.TIMEOUT
+                cursor.execute(f"KILL QUERY {self.pid}")
 
         await self._from_outside(work)
 
     async def _from_outside(self, work: Callable[[pymysql.cursors.Cursor], object]) -> None:
         """Do something about this session from another one."""
         with suppress(pymysql.MySQLError):
-            await asyncio.to_thread(self._beside.ask, work)
+            await self._beside.ask_soon(work)
 
     async def _call(self, work: Callable[[], _T]) -> _T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
