@@ -18,6 +18,7 @@ from pilotage.migrate.dialects.mysql.beside import Beside
 
 _LOOKS = 4  # within the time that a statement may wait
 _SELDOM = 1.0  # seconds between two of them, at most
+_END = 0.1  # the part of that time that is left for the end: until those who queue go on
 
 _METADATA = """
 SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(pid)s AND STATE LIKE '%%metadata lock%%'
@@ -44,7 +45,7 @@ class Waits:
 
     async def end_one_of(self, patience: float, began: float, ending: Callable[[], None]) -> None:
         """Return when the statement was told to end, because it had waited for one lock for nearly
-        ``patience`` seconds: what telling it takes, by the looks so far, is part of them.
+        ``patience`` seconds: a tenth is left for what its end takes, or more, by the looks so far.
 
         Parameters
         ----------
@@ -59,18 +60,18 @@ class Waits:
         """
         pause = every(patience)
         lock: str | None = None
-        since, before, took = began, began, 0.0
+        since, before, end = began, began, patience * _END
         while True:
             now = monotonic()
-            overdue = lock if now >= since + patience - took else None
+            overdue = lock if now >= since + patience - end else None
             found = await self._look(overdue, ending)
             if overdue is not None and found == overdue:
                 return
-            took = min(max(took, 2 * (monotonic() - now)), pause)  # to ask, and to tell
+            end = min(max(end, 2 * (monotonic() - now)), pause)  # to ask, and to tell
             if found != lock:
                 lock, since = found, before  # it may have begun right after the last look
             before = now
-            left = since + patience - took - monotonic()
+            left = since + patience - end - monotonic()
             await asyncio.sleep(pause if lock is None else min(pause, max(left, 0.0)))
 
     async def _look(self, overdue: str | None, ending: Callable[[], None]) -> str | None:
