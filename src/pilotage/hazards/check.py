@@ -144,7 +144,7 @@ def _check_half(
     allowed = section.directives.allow
     around = (migration, half, section, reader.dialect, known, made, rewriter(dialect), pairs)
     for index, (statement, change) in enumerate(pairs):
-        rules = by_change.get(type(change), ())
+        rules = _judging(by_change.get(type(change), ()), change, known)
         if rules:
             context = Context(*around, index)
             begin = statement.start + change.offset
@@ -152,8 +152,6 @@ def _check_half(
             safe = section.directives.online and has_steps(change, dialect)
             size = size_of(change, known) if known.server else None
             for rule in rules:
-                if not _judged_by(rule, change, known):
-                    continue
                 for hazard in rule.check(change, context):
                     if rule.id in allowed:
                         silenced.add((half, rule.id))
@@ -173,16 +171,19 @@ def _check_half(
                 yield finding_of(rule, hazard, 0, whole)
 
 
-def _judged_by(rule: Rule, change: Change, known: Catalogue) -> bool:
-    """Whether a rule looks at a part of a definition that was written anew as a whole (MySQL's MODIFY).
+def _judging(rules: tuple[Rule, ...], change: Change, known: Catalogue) -> tuple[Rule, ...]:
+    """Those of the rules that look at a change: all, but for a definition that was written anew as a whole
+    (MySQL's MODIFY).
 
-    Only at what that changes. Where the definition before is not known, nobody can tell: then the rules
+    Of that only at what it changes. Where the definition before is not known, nobody can tell: then the rules
     of the dialect alone look at it, which know that.
     """
     if not change.restated:
-        return True
+        return rules
     before = known.restated(change)
-    return rule.dialects is not None if before is None else not before
+    if before is None:
+        return tuple(rule for rule in rules if rule.dialects is not None)
+    return () if before else rules
 
 
 def _may_be_there(change: Change) -> bool:

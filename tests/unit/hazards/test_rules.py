@@ -470,3 +470,25 @@ class TestReport:
             )
             == []
         )
+
+
+@pytest.mark.parametrize(
+    ("before", "amount", "expected"),
+    [
+        ("amount int NOT NULL DEFAULT 3", "int NOT NULL DEFAULT 3", set()),
+        (
+            "amount int NOT NULL DEFAULT 3",
+            "bigint NOT NULL DEFAULT 4",
+            {"change-type", "modify-type", "no-algorithm", "change-default"},
+        ),
+        ("price int", "int NOT NULL DEFAULT 3", {"modify-type", "no-algorithm"}),
+    ],
+    ids=["as it was", "another", "not known"],
+)
+def test_of_what_is_written_anew_only_what_changes_is_judged(
+    before: str, amount: str, expected: set[str]
+) -> None:
+    table = f"CREATE TABLE orders (id bigint PRIMARY KEY, {before});"
+    anew = rules(f"ALTER TABLE orders MODIFY amount {amount};", before=table, dialect="mysql")
+
+    assert set(anew) == expected
