@@ -190,7 +190,10 @@ class Catalogue:
 
     def _of(self, name: c.Name) -> Table:
         """The table, made where it is not known: then only what was added to it is."""
-        return self.tables.setdefault(name.key, Table(name))
+        found = self.tables.get(name.key)
+        if found is None:
+            found = self.tables[name.key] = Table(name)
+        return found
 
     def _create_table(self, change: c.CreateTable) -> None:
         if change.if_not_exists and self.has("table", change.table):

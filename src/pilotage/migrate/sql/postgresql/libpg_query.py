@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,8 +156,9 @@ def scan(text: str) -> Any:
     return _read(_scan, _free_scanned, pb.ScanResult, text)
 
 
+@lru_cache(maxsize=1024)
 def deparse(data: bytes) -> str:
-    """A serialized ``ParseResult`` as SQL.
+    """A serialized ``ParseResult`` as SQL. Who reads an expression and who rewrites it ask for the same.
 
     Raises
     ------

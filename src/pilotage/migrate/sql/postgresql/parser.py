@@ -164,6 +164,7 @@ def _without_end(statement: str) -> str:
     return body[: tokens[-1].end]
 
 
+@lru_cache(maxsize=1024)
 def quote(name: str) -> str:
     """A name as SQL: bare where PostgreSQL reads the same name back, else in double quotes."""
     tokens = libpg_query.scan(name).tokens if name.isascii() and name.isidentifier() else []
