@@ -198,6 +198,48 @@ def test_by_address_rows_that_move_are_done_once(fillfactor: int) -> None:
         assert len(events) < 200
 
 
+def test_by_address_the_tables_that_inherit_are_walked_to_their_ends() -> None:
+    with database(rows=0) as db:
+        db.execute(
+            "DROP TABLE t",
+            "CREATE TABLE t (id integer)",
+            "CREATE TABLE child () INHERITS (t)",
+            "CREATE TABLE grandchild () INHERITS (child)",
+            "INSERT INTO t SELECT generate_series(1, 30)",
+            "INSERT INTO grandchild SELECT generate_series(1, 3000)",
+        )
+
+        async def story() -> None:
+            async with schema_of(db) as schema:
+                await schema.backfill(FILE, final=False, token=1, emit=ignore)
+
+        asyncio.run(story())
+        assert done(db) == [(1, 3030)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("integer[]", "ARRAY[i]"), ("jsonb", "to_jsonb('a' || i)"), ("pair", "(i, 'b')::pair")],
+)
+def test_a_key_that_does_not_read_back_from_its_text_is_not_walked_by(
+    kind: str, value: str
+) -> None:
+    with database(rows=0) as db:
+        db.execute(
+            "DROP TABLE t",
+            "CREATE TYPE pair AS (a integer, b text)",
+            f"CREATE TABLE t (id {kind} PRIMARY KEY)",
+            f"INSERT INTO t SELECT {value} FROM generate_series(1, 300) i",
+        )
+
+        async def story() -> None:
+            async with schema_of(db) as schema:
+                await schema.backfill(FILE, final=False, token=1, emit=ignore)
+
+        asyncio.run(story())
+        assert done(db) == [(1, 300)]
+
+
 def test_a_partitioned_table_without_a_key_is_refused_before_anything_is_changed() -> None:
     with database() as db:
         db.execute(

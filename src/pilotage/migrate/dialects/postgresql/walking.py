@@ -21,10 +21,12 @@ SELECT array_agg(quote_ident(a.attname) ORDER BY k.place)
 FROM pg_index i
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+JOIN pg_type t ON t.oid = a.atttypid
 WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indisready
   AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indimmediate AND k.place <= i.indnkeyatts
 GROUP BY i.indexrelid, i.indisprimary, i.indnkeyatts
-HAVING bool_and(a.attnotnull)
+HAVING bool_and(a.attnotnull AND t.typcategory NOT IN ('A', 'C')
+  AND coalesce(nullif(t.typbasetype, 0), t.oid) <> 'jsonb'::regtype)
 ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid
 LIMIT 1
 """
@@ -33,7 +35,7 @@ LIMIT 1
 async def key(session: Session, table: str) -> tuple[str, ...] | None:
     """The primary key, else the narrowest unique key without NULLs, else the row's address.
 
-    A partitioned table has no row addresses: None when it has no key either.
+    What `to_jsonb` takes apart (arrays, rows, JSON) is no key: its text would not read back. A partitioned table has no row addresses: None when it has no key either.
     """
     rows = await session.query(_KEYS, table)
     if rows and rows[0][0]:
@@ -54,8 +56,11 @@ async def walk(session: Session, table: str, qualifier: str) -> Walk | None:
 async def last(session: Session, walk: Walk) -> list[str] | None:
     """The last key of the table now, or how many pages it has; None where it is empty."""
     if walk.key == (ADDRESS,):
+        # A table that others inherit from is walked together with them, page by page.
         rows = await session.query(
-            "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint",
+            "WITH RECURSIVE tree (oid) AS (SELECT $1::regclass::oid"
+            " UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree t ON i.inhparent = t.oid)"
+            " SELECT max(pg_relation_size(oid)) / current_setting('block_size')::bigint FROM tree",
             walk.table,
         )
         return [str(rows[0][0])] if rows[0][0] else None
