@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,52 @@ def test_every_row_is_changed_once_whatever_the_key(kit: Kit, table: str) -> Non
     far = [(event.number, event.fraction) for event in progress if event.fraction is not None]
     assert far == sorted(far)
     assert [event.fraction == 1.0 for event in progress[-2:]] == [False, True]
+
+
+SQLITE_KEYS = {
+    "a column called rowid": ("(rowid text)", "CASE WHEN i % 2 THEN 'x' || i END"),
+    "text with a NUL": ("(id text PRIMARY KEY) WITHOUT ROWID", "'a' || char(0) || i"),
+    "values of every type": (
+        "(id PRIMARY KEY) WITHOUT ROWID",
+        "CASE i % 4 WHEN 0 THEN i WHEN 1 THEN i / 3.0 WHEN 2 THEN i || char(39) ELSE randomblob(9) END",
+    ),
+    "rowids far apart": ("(id integer PRIMARY KEY)", "(i - 250) * 36000000000000000"),
+}
+
+
+@pytest.mark.parametrize("key", SQLITE_KEYS)
+def test_every_row_of_a_sqlite_table_is_changed_once(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "shop.db"
+    path.touch()
+    kit = Kit("sqlite", f"sqlite:///{path}", path=path)
+    definition, values = SQLITE_KEYS[key]
+    kit.execute(f"CREATE TABLE t {definition}", NUMBERS.format(500, "", values))
+    file = backfilled("UPDATE t SET done = coalesce(done, 0) + 1 WHERE done IS NULL")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            await fill(schema, file)
+
+    asyncio.run(story())
+    assert kit.execute("SELECT done, count(*) FROM t GROUP BY done") == [(1, 500)]
+
+
+def test_a_view_has_no_key(kit: Kit) -> None:
+    kit.execute(
+        "CREATE TABLE rows_of_t (id integer PRIMARY KEY, done integer)",
+        "INSERT INTO rows_of_t (id) VALUES (1)",
+        "CREATE VIEW t AS SELECT * FROM rows_of_t",
+    )
+    file = backfilled("UPDATE t SET done = 1 WHERE done IS NULL", rows="SELECT 1")
+
+    async def story() -> None:
+        async with kit.schema(settings=SMALL) as schema:
+            await expanded(schema, file)
+            with pytest.raises(HalfFailed, match="has no key to walk by"):
+                await fill(schema, file)
+
+    asyncio.run(story())
 
 
 def test_a_table_without_a_key(kit: Kit) -> None:

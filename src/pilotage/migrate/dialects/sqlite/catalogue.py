@@ -31,13 +31,26 @@ def _bare(word: str) -> str:
     return word[1:-1].replace(closing * 2, closing)
 
 
-async def has_rowid(session: Session, table: str) -> bool:
-    """Whether rows have a rowid: asked by using it, for a table that is there."""
+async def rowid(session: Session, table: str) -> str | None:
+    """What the rowid of a table is called: that of its names which no column has. None where it has none:
+    WITHOUT ROWID, a view."""
+    schema, name = unquoted(table)
+    columns = await session.query(
+        "SELECT lower(name) FROM pragma_table_xinfo($1, $2)", name, schema
+    )
+    free = [word for word in ("rowid", "oid", "_rowid_") if (word,) not in columns]
+    views = await session.query(
+        f"SELECT 1 FROM {quote(schema)}.sqlite_master"  # noqa: S608
+        " WHERE type = 'view' AND name = $1 COLLATE NOCASE",
+        name,
+    )
+    if views or not free:  # some builds show a rowid of a view, which is NULL
+        return None
     try:
-        await session.query(f"SELECT rowid FROM {table} LIMIT 0")  # noqa: S608
+        await session.query(f"SELECT {free[0]} FROM {table} LIMIT 0")  # noqa: S608
     except StatementError:
-        return False
-    return True
+        return None
+    return free[0]
 
 
 async def holds(session: Session, effect: Effect) -> bool | None:

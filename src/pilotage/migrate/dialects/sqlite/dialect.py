@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pilotage.hazards.catalogue import Catalogue
     from pilotage.migrate.sql import Effect
 
-_ROWID = "rowid"
+_MOST = 2**63 - 1  # that a column takes
 
 
 class SQLite(Dialect):
@@ -222,10 +222,11 @@ class SQLite(Dialect):
         )
         if not columns:
             raise StatementError(f"there is no table {table}")
-        if await catalogue.has_rowid(session, table):
-            return (_ROWID,)
+        rowid = await catalogue.rowid(session, table)
+        if rowid is not None:
+            return (rowid,)
         keys = sorted((place, column) for column, place in columns if place)
-        return tuple(catalogue.quote(column) for _, column in keys)
+        return tuple(catalogue.quote(column) for _, column in keys) or None
 
     async def window(
         self, session: Session, walk: Walk, cursor: list[str] | None, rows: int
@@ -259,10 +260,13 @@ class SQLite(Dialect):
 
     async def estimate(self, session: Session, table: str) -> int | None:
         """The span of the rowids, which is found without reading the table."""
-        if not await catalogue.has_rowid(session, table):
+        rowid = await catalogue.rowid(session, table)
+        if rowid is None:
             return None
-        rows = await session.query(f"SELECT max(rowid) - min(rowid) + 1 FROM {table}")  # noqa: S608
-        return int(rows[0][0] or 0)
+        rows = await session.query(
+            f"SELECT max({rowid}) - min({rowid}) + 1 FROM {table}"  # noqa: S608
+        )
+        return min(int(rows[0][0] or 0), _MOST)
 
     async def total_rows(self, session: Session) -> int:
         """The greatest rowids of all tables."""
@@ -296,8 +300,13 @@ class SQLite(Dialect):
 
 
 def _quoted(walk: Walk) -> str:
-    """The columns of the key, each as the SQL literal of its value."""
-    return ", ".join(f"quote({column})" for column in walk.key)
+    """The columns of the key, each as SQL for its value. Text is written in hex, since quote() ends at a
+    NUL; ``|| ''`` keeps the CAST from having an affinity, which would change what it is compared with."""
+    return ", ".join(
+        f"CASE typeof({column}) WHEN 'text' THEN"
+        f" '(CAST(x''' || hex({column}) || ''' AS TEXT) || '''')' ELSE quote({column}) END"
+        for column in walk.key
+    )
 
 
 def _path(url: Secret) -> Path:
