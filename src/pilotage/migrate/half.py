@@ -361,7 +361,7 @@ class HalfRun:
             state=self._progress(index),
         )
 
-    def _how_on(self, statement: Statement, error: StatementError) -> str:
+    def _how_on(self, statement: Step, error: StatementError) -> str:
         if error.trouble is Trouble.LOST:
             return "run the same command again: it looks in the catalogue whether the statement is done"
         if error.trouble is Trouble.TIMEOUT:
@@ -369,7 +369,10 @@ class HalfRun:
                 "give the half more time (`-- pilotage: timeout=6h`, before the first section), then run "
                 "the same command again: it resumes with this statement"
             )
-        return "correct the statement, then run the same command again: it resumes with it"
+        what = "correct the statement"
+        if error.trouble is Trouble.TAKEN and statement.name:
+            what = f"something else is called {statement.name}: rename that, or write another name here"
+        return f"{what}, then run the same command again: it resumes with it"
 
     async def _happened(self, statement: Statement, index: int) -> bool:
         """Whether a statement that was begun in an earlier run has happened; False: run it again.

@@ -31,7 +31,9 @@ STATEMENTS = (
     "ALTER TABLE orders ADD PRIMARY KEY (id)",
     "CREATE INDEX ON orders (customer, lower(item)) WHERE price > 3",
     "CREATE INDEX ON orders ((price + 1), (price + 2), coalesce(item, email), (email::varchar))",
-    "ALTER TABLE orders ADD UNIQUE (email) DEFERRABLE",
+    "CREATE INDEX ON orders ((id || 'x'), (CASE WHEN price > 1 THEN 1 END), nullif(price, 2),"
+    " greatest(id, 2), ((id || 'y')::varchar), (item COLLATE \"C\"), (ARRAY[id]))",
+    "ALTER TABLE orders ADD UNIQUE (email) INCLUDE (item) DEFERRABLE",
     "ALTER TABLE orders ALTER item SET NOT NULL",
     "ALTER TABLE orders ADD FOREIGN KEY (customer) REFERENCES customers ON DELETE CASCADE,"
     " ADD CHECK (price > 0), ADD COLUMN big bigint REFERENCES customers",
@@ -92,7 +94,7 @@ def test_it_comes_to_the_schema_of_the_plain_statements(db: Db) -> None:
     events = apply(db, online(*STATEMENTS))
 
     assert db.execute(SCHEMA) == plain
-    assert run(events) == list(range(1, 20))
+    assert run(events) == list(range(1, 21))
     assert notes(events) == []
 
 
@@ -151,10 +153,33 @@ def test_what_is_there_is_not_made_again(db: Db) -> None:
     ]  # fmt: skip
 
 
+WRITTEN_OTHERWISE = (
+    "ALTER TABLE orders ADD CONSTRAINT k CHECK (item IN ('item', 'other'))",
+    "CREATE INDEX i ON orders (id ASC, lower(email)) WHERE item = 'item'",
+)
+
+
+def test_what_is_there_is_known_however_the_server_writes_it(db: Db) -> None:
+    check, index = WRITTEN_OTHERWISE
+    db.execute(*TABLES, f"{check} NOT VALID", index)
+    events = apply(db, online(check, index))
+    assert [note.split("not run: ")[1].split()[0] for note in notes(events)] == ["ALTER", "CREATE"]
+    assert db.execute(VALIDITY.format("k")) == [(True,)]
+
+
+@pytest.mark.parametrize("statement", WRITTEN_OTHERWISE)
+def test_what_is_nearly_the_same_is_not(one_db: Db, statement: str) -> None:
+    other = statement.replace("'item'", "'another'")
+    one_db.execute(*TABLES, f"{other} NOT VALID" if "CHECK" in other else other)
+    with pytest.raises(HalfFailed, match="already exists"):
+        apply(one_db, online(statement))
+
+
 def test_what_only_has_the_name_is_no_excuse(one_db: Db) -> None:
     one_db.execute(*TABLES, "CREATE UNIQUE INDEX orders_email_key ON orders (id)")
-    with pytest.raises(HalfFailed, match="already exists"):
+    with pytest.raises(HalfFailed, match="already exists") as caught:
         apply(one_db, online("ALTER TABLE orders ADD UNIQUE (email)"))
+    assert "something else is called orders_email_key" in caught.value.next
 
 
 def test_an_invalid_index_is_dropped_and_built_anew(one_db: Db) -> None:
@@ -175,6 +200,16 @@ def test_what_a_set_not_null_left_behind_is_cleaned_up(one_db: Db) -> None:
     )
     apply(one_db, online("ALTER TABLE orders ALTER item SET NOT NULL"))
     assert one_db.execute(VALIDITY.format("orders_item_present")) == []
+
+
+def test_a_check_of_ones_own_stays_whatever_its_name(one_db: Db) -> None:
+    one_db.execute(
+        *TABLES,
+        "ALTER TABLE orders ALTER item SET NOT NULL",
+        "ALTER TABLE orders ADD CONSTRAINT orders_item_present CHECK (item <> '')",
+    )
+    apply(one_db, online("ALTER TABLE orders ALTER item SET NOT NULL"))
+    assert one_db.execute(VALIDITY.format("orders_item_present")) == [(True,)]
 
 
 # ----------------------------------------------------------------------------------------------

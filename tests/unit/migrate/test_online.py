@@ -60,10 +60,10 @@ CONSTRAINTS = {
     ],
     'ALTER TABLE ONLY shop.orders ADD UNIQUE NULLS NOT DISTINCT (item, "For") INCLUDE (id)'
     " DEFERRABLE": [
-        'CREATE UNIQUE INDEX CONCURRENTLY "orders_item_For_key" ON ONLY shop.orders USING btree'
+        'CREATE UNIQUE INDEX CONCURRENTLY "orders_item_For_id_key" ON ONLY shop.orders USING btree'
         ' (item, "For") INCLUDE (id) NULLS NOT DISTINCT',
-        'ALTER TABLE ONLY shop.orders ADD CONSTRAINT "orders_item_For_key" UNIQUE USING INDEX'
-        ' "orders_item_For_key" DEFERRABLE',
+        'ALTER TABLE ONLY shop.orders ADD CONSTRAINT "orders_item_For_id_key" UNIQUE USING INDEX'
+        ' "orders_item_For_id_key" DEFERRABLE',
     ],
     "ALTER TABLE orders ADD CONSTRAINT pk PRIMARY KEY (id)": [
         "ALTER TABLE orders ADD CONSTRAINT orders_id_present CHECK (id IS NOT NULL) NOT VALID",

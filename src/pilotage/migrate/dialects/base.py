@@ -46,6 +46,7 @@ class Trouble(StrEnum):
     LOST = "lost"  # the connection is gone, so the outcome of what ran is unknown
     DENIED = "denied"  # a privilege is missing
     ABSENT = "absent"  # a table that it names is not there
+    TAKEN = "taken"  # what it makes has the name of something that is there
     DUPLICATE = "duplicate"  # a unique key is taken
     VIOLATED = "violated"  # rows do not obey another constraint
     FULL = "full"  # the server has no room left: its disk, or a limit of its own

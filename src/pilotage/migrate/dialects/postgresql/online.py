@@ -21,7 +21,7 @@ async def has_made(session: Session, step: Step, *, by_name: bool) -> bool:
     if step.table is None:
         return False
     if step.column is not None and await _is_not_null(session, step):
-        return step.kind != "not null" or not await _constraint(session, step)
+        return step.kind != "not null" or not await _left_its_check(session, step)
     match step.kind:
         case "index":
             return await _has_index(session, step, by_name=by_name)
@@ -44,8 +44,16 @@ async def _is_not_null(session: Session, step: Step) -> bool:
     return bool(rows and rows[0][0])
 
 
+async def _left_its_check(session: Session, step: Step) -> bool:
+    """Whether the CHECK is there that a SET NOT NULL needs no more. One that says more is somebody's own."""
+    from pilotage.migrate.sql.postgresql.online import says_present
+
+    found = await _constraint(session, step)
+    return found is not None and says_present(step, found[0])
+
+
 async def _has_index(session: Session, step: Step, *, by_name: bool) -> bool:
-    from pilotage.migrate.sql.postgresql.online import same_index
+    from pilotage.migrate.sql.postgresql.online import plain_index, same_index
 
     rows = await session.query(
         "SELECT i.indisvalid, pg_get_indexdef(i.indexrelid) FROM pg_index i"
@@ -54,7 +62,13 @@ async def _has_index(session: Session, step: Step, *, by_name: bool) -> bool:
         _table(step),
         step.name,
     )
-    return bool(rows and rows[0][0] and (by_name or same_index(step, rows[0][1])))
+    if not rows or not rows[0][0]:
+        return False
+    definition = rows[0][1]
+    if by_name or same_index(step, definition):
+        return True
+    ours = await _as_the_server_writes(session, step)
+    return bool(ours) and plain_index(ours) == plain_index(definition)
 
 
 async def _has_constraint(session: Session, step: Step, *, by_name: bool) -> bool:
@@ -64,7 +78,45 @@ async def _has_constraint(session: Session, step: Step, *, by_name: bool) -> boo
     if found is None:
         return False
     definition, _, index = found
-    return by_name or same_constraint(step, definition, index)
+    if by_name or same_constraint(step, definition, index):
+        return True
+    ours = await _as_the_server_writes(session, step)
+    return bool(ours) and _validated(ours) == _validated(definition)
+
+
+def _validated(definition: str) -> str:
+    return definition.removesuffix(" NOT VALID")
+
+
+_COPY = "pilotage_copy"
+_WRITTEN = {
+    "index": "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = $1::regclass",
+    "constraint": "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE conrelid = $1::regclass AND contype = 'c'",
+}
+
+
+async def _as_the_server_writes(session: Session, step: Step) -> str:
+    """The definition of what the step makes, as the catalogue would have it; ``""`` where that is not seen.
+
+    The server writes an expression in its own way (``= ANY (ARRAY[…])`` for IN), so it is asked to: by
+    making the same on an empty table of these columns, which is gone with the transaction.
+    """
+    from pilotage.migrate.sql.postgresql.online import on_copy
+
+    statement = on_copy(step, _COPY)
+    if not statement:
+        return ""
+    try:
+        async with session.transaction():
+            await session.execute(
+                f"CREATE TEMPORARY TABLE {_COPY} (LIKE {_table(step)}) ON COMMIT DROP"
+            )
+            await session.execute(statement)
+            rows = await session.query(_WRITTEN[step.kind], f"pg_temp.{_COPY}")
+            return str(rows[0][0])
+    except StatementError:
+        return ""
 
 
 async def _constraint(session: Session, step: Step) -> tuple[str, bool, str] | None:

@@ -25,6 +25,8 @@ _TROUBLES = {
     "42501": Trouble.DENIED,
     "42P01": Trouble.ABSENT,
     "3F000": Trouble.ABSENT,
+    "42P07": Trouble.TAKEN,  # an index, as any other relation
+    "42710": Trouble.TAKEN,  # a constraint
     "23505": Trouble.DUPLICATE,
     "23502": Trouble.VIOLATED,  # not_null_violation
     "23503": Trouble.VIOLATED,  # foreign_key_violation

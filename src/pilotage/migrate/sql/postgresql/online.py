@@ -283,17 +283,11 @@ def _keyed(node: Any, given: Any) -> Iterator[Step]:
     table = name_of(node.relation)
     columns = [item.string.sval for item in given.keys]
     primary = given.contype == pb.CONSTR_PRIMARY
-    name = given.conname or (
-        default_name(table.name, "", "pkey")
-        if primary
-        else default_name(table.name, "_".join(columns), "key")
-    )
     if primary:
         for column in columns:
             yield from _set_not_null(node, column)
     index = pb.IndexStmt()
     index.CopyFrom(parser.tree("CREATE UNIQUE INDEX CONCURRENTLY i ON t (c)"))
-    index.idxname = name
     index.relation.CopyFrom(node.relation)
     pattern = deepcopy(index.index_params[0])
     for field, names in (
@@ -304,6 +298,10 @@ def _keyed(node: Any, given: Any) -> Iterator[Step]:
         for one in names:
             pattern.index_elem.name = one
             field.add().CopyFrom(pattern)
+    name = given.conname or (
+        default_name(table.name, "", "pkey") if primary else index_name(table.name, index, "key")
+    )
+    index.idxname = name
     index.nulls_not_distinct = given.nulls_not_distinct
     index.options.extend(given.options)
     index.table_space = given.indexspace
@@ -324,17 +322,30 @@ def _keyed(node: Any, given: Any) -> Iterator[Step]:
 # ----------------------------------------------------------------------------------------------
 
 
+def on_copy(step: Step, copy: str) -> str:
+    """What the step makes, made on a temporary table instead, whose columns are the same; ``""`` for what
+    has no expression in it, so that the catalogue has it as it was written."""
+    node = deepcopy(parser.tree(step.text))
+    if step.kind == "index":
+        node.concurrent = False
+    elif _constraint(step.text).contype != pb.CONSTR_CHECK:
+        return ""
+    node.relation.schemaname, node.relation.relname = "pg_temp", copy
+    return deparsed(node)
+
+
 def same_index(step: Step, definition: str) -> bool:
     """Whether ``pg_get_indexdef`` says of an index what the step would make, or the step takes any."""
     if parser.tree(step.text).if_not_exists:
         return True
-    return _plain_index(step.text) == _plain_index(definition)
+    return plain_index(step.text) == plain_index(definition)
 
 
-def _plain_index(text: str) -> str:
+def plain_index(text: str) -> str:
+    """A CREATE INDEX in one form, without its table."""
     node = deepcopy(parser.tree(text))
     node.concurrent = node.if_not_exists = False
-    node.relation.schemaname = ""
+    node.relation.schemaname, node.relation.relname = "", "t"
     node.relation.inh = True
     node.access_method = node.access_method or "btree"
     return deparsed(node)
@@ -354,6 +365,16 @@ def same_constraint(step: Step, definition: str, index: str) -> bool:
     if not ours.pk_attrs:  # the primary key: the catalogue writes it out
         del theirs.pk_attrs[:]
     return _shown(ours) == _shown(theirs)
+
+
+def says_present(step: Step, definition: str) -> bool:
+    """Whether ``pg_get_constraintdef`` says of a constraint that the step's column is not NULL."""
+    found = _constraint(f"ALTER TABLE t ADD CONSTRAINT c {definition}")
+    return (
+        step.column is not None
+        and found.contype == pb.CONSTR_CHECK
+        and expression(found.raw_expr) == f"{_q(step.column)} IS NOT NULL"
+    )
 
 
 def _constraint(text: str) -> Any:
