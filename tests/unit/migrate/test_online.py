@@ -40,6 +40,10 @@ INDEX = {
         "CREATE INDEX  CONCURRENTLY o_c ON orders  (customer)"
     ],
     "DROP INDEX o_c": ["DROP INDEX CONCURRENTLY o_c"],
+    "DROP INDEX IF EXISTS o_c, shop.o_d": [
+        "DROP INDEX CONCURRENTLY IF EXISTS o_c",
+        "DROP INDEX CONCURRENTLY IF EXISTS shop.o_d",
+    ],
 }
 
 CONSTRAINTS = {

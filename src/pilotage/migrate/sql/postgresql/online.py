@@ -68,8 +68,8 @@ def _parts(statement: Statement, made: Iterable[tuple[str, str]]) -> Iterator[St
         if name_of(node.relation).key not in made:
             yield _index(node, statement.text)
     elif isinstance(node, pb.DropStmt):
-        if node.remove_type == pb.OBJECT_INDEX and len(node.objects) == 1 and not node.concurrent:
-            yield _concurrent(node)
+        if node.remove_type == pb.OBJECT_INDEX and not node.concurrent:
+            yield from _dropped(node)
     elif isinstance(node, pb.AlterTableStmt):
         table = name_of(node.relation)
         if node.objtype == pb.OBJECT_TABLE and not node.missing_ok and table.key not in made:
@@ -119,10 +119,14 @@ def _duplicates(node: Any) -> dict[str, str]:
     return {"offenders": rows, "grouped": ", ".join(keys)}
 
 
-def _concurrent(given: Any) -> Step:
-    node = deepcopy(given)
-    node.concurrent = True
-    return _step(deparsed(node))
+def _dropped(given: Any) -> Iterator[Step]:
+    """Each index on its own: the server drops no two of them concurrently."""
+    for name in given.objects:
+        node = deepcopy(given)
+        node.concurrent = True
+        del node.objects[:]
+        node.objects.append(name)
+        yield _step(deparsed(node))
 
 
 def _relation(relation: Any) -> str:
