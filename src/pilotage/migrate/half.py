@@ -296,7 +296,8 @@ class HalfRun:
                     await self._record(index)
                 raise
             await work.dialect.limit(session, lock=OWN_PATIENCE, total=None, local=False)
-            for effect in effects:
+            # IF NOT EXISTS passes over an index that another session is building, or left INVALID.
+            for effect in effects if alone else ():
                 if await work.dialect.holds(session, effect) is False:
                     raise StatementError(f"it reported success, but not so: {effect}")
             async with session.transaction():

@@ -492,6 +492,33 @@ def test_what_needs_no_copy_runs_as_it_is_written(server: MariaDB, database: str
     asyncio.run(story())
 
 
+PASSED_OVER = (
+    "ALTER TABLE IF EXISTS absent ADD COLUMN b int, ADD INDEX i (b)",
+    "ALTER TABLE t RENAME COLUMN IF EXISTS absent TO other",
+    "ALTER TABLE t CHANGE COLUMN IF EXISTS absent other int NOT NULL",
+    "ALTER TABLE t MODIFY COLUMN IF EXISTS absent int NOT NULL DEFAULT 3",
+    "RENAME TABLE IF EXISTS absent TO other",
+    "CREATE TEMPORARY TABLE own (a int);\nALTER TABLE own ADD COLUMN b int",
+    "ALTER TABLE t /*!999999 ADD COLUMN x int, */ ADD COLUMN y int",
+)
+
+
+@pytest.mark.parametrize("statements", PASSED_OVER)
+def test_what_the_server_passes_over_is_done(
+    server: MariaDB, database: str, statements: str
+) -> None:
+    server.execute("CREATE TABLE t (id int PRIMARY KEY)", database=database)
+    file = migration("1", "idempotent", expand=statements)
+
+    async def story() -> None:
+        async with schema(server.url(database)) as target:
+            await target.prepare()
+            await run(target, file)
+            assert (await target.view()).applied.expanded == {"1"}
+
+    asyncio.run(story())
+
+
 def test_a_copy_that_runs_is_one_that_is_found(server: MariaDB, database: str) -> None:
     statements = (
         "ALTER TABLE t MODIFY a bigint, ALGORITHM=COPY",
