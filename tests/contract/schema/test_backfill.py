@@ -173,13 +173,14 @@ def test_an_alias_a_join_and_a_delete(kit: Kit) -> None:
         "INSERT INTO names SELECT id, 'n' || id FROM t",
     )
     joined = "UPDATE t AS x SET name = n.name FROM names AS n\nWHERE n.id = x.id AND"
+    deleted = "DELETE FROM names WHERE id % 2 = 0"
     if kit.dialect == "mysql":
         joined = "UPDATE t AS x JOIN names AS n ON n.id = x.id SET x.name = n.name WHERE"
+        deleted = "DELETE n FROM names AS n JOIN t ON t.id = n.id WHERE t.id % 2 = 0"
     file = migration(
         "1",
         expand="ALTER TABLE t ADD COLUMN name text",
-        backfill=joined + " (x.name IS NULL OR x.name <> n.name);\n"
-        "DELETE FROM names WHERE id % 2 = 0",
+        backfill=f"{joined} (x.name IS NULL OR x.name <> n.name);\n{deleted}",
     )
 
     async def story() -> None:

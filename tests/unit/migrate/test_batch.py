@@ -159,6 +159,28 @@ def test_the_target_as_sqlite_writes_it(sql: str, table: str, qualifier: str) ->
     assert (batch.table, batch.alias, batch.qualifier) == (table, None, qualifier)
 
 
+@pytest.mark.parametrize(
+    ("sql", "table", "alias"),
+    [
+        ("UPDATE t JOIN u ON u.i = t.i SET t.a = u.a WHERE t.a IS NULL", "t", None),
+        ("UPDATE t x LEFT JOIN u USING (i) SET x.a = u.a WHERE x.a IS NULL", "t", "x"),
+        ("UPDATE LOW_PRIORITY IGNORE s.t SET a = 1 WHERE a = 2", "s.t", None),
+        ("UPDATE t PARTITION (p0, p1) SET a = 1 WHERE a = 2", "t", None),
+        ("UPDATE t USE INDEX (i) SET a = 1 WHERE a = 2", "t", None),
+        ("UPDATE `t` IGNORE KEY (i) SET a = 1 WHERE a = 2", "`t`", None),
+        ("DELETE t FROM t JOIN u ON u.i = t.i WHERE u.a = 2", "t", None),
+        ("DELETE x FROM t AS x JOIN u ON u.i = x.i WHERE u.a = 2", "t", "x"),
+        ("DELETE IGNORE u FROM t AS x JOIN u ON u.i = x.i WHERE x.a = 2", "u", None),
+        ("DELETE FROM t PARTITION (p0) WHERE a = 2", "t", None),
+        ("UPDATE `ignore` SET a = 1 WHERE a = 2", "`ignore`", None),
+    ],
+)
+def test_the_target_as_mysql_writes_it(sql: str, table: str, alias: str | None) -> None:
+    batch = batched(sql, "mysql")
+
+    assert (batch.table, batch.alias) == (table, alias)
+
+
 @pytest.mark.parametrize("dialect", BOTH)
 @pytest.mark.parametrize(
     "sql",

@@ -16,7 +16,11 @@ from pilotage.migrate.sql.token import CLOSING, OPENING, Kind, Token, line_of, w
 
 _VERBS = frozenset({"UPDATE", "DELETE", "INSERT", "REPLACE", "MERGE", "SELECT", "VALUES", "TABLE"})
 _MAY_BE_A_NAME = frozenset({"UPDATE", "DELETE", "INSERT", "REPLACE", "MERGE", "VALUES"})
-_NO_ALIAS = frozenset({"SET", "USING", "WHERE", "RETURNING", "FROM", "INDEXED", "NOT", "ORDER"})
+_NO_ALIAS = frozenset(
+    {"SET", "USING", "WHERE", "RETURNING", "FROM", "INDEXED", "NOT", "ORDER"}
+    | {"JOIN", "INNER", "LEFT", "RIGHT", "CROSS", "NATURAL", "STRAIGHT_JOIN"}
+)
+_MANNER = frozenset({"LOW_PRIORITY", "IGNORE"})  # MySQL's, before the table
 _AFTER_WHERE = frozenset({"RETURNING", "ORDER", "LIMIT"})
 _LIMITING = frozenset(
     {"IN", "ANY", "ARRAY", "AS", "MATERIALIZED", "FROM", "USING", "JOIN", "LATERAL"}
@@ -183,8 +187,14 @@ def _target(text: str, tokens: list[Token], index: int) -> tuple[str, str | None
     """The table that an UPDATE or DELETE changes, as written, and its alias."""
     if tokens[index].named("OR"):  # SQLite's UPDATE OR IGNORE
         index += 2
+    while tokens[index].word in _MANNER and not tokens[index + 1].named("SET", "AS", "WHERE"):
+        index += 1
     if tokens[index].named("FROM"):
         index += 1
+    elif tokens[index + 1].named("FROM"):  # MySQL's DELETE x FROM t AS x JOIN …
+        found = _target(text, tokens, index + 1)
+        if found[1] == tokens[index].text:
+            return found
     wrapped = tokens[index].named("ONLY") and tokens[index + 1].is_("(")
     if tokens[index].named("ONLY"):
         index += 2 if wrapped else 1
@@ -197,9 +207,14 @@ def _target(text: str, tokens: list[Token], index: int) -> tuple[str, str | None
         index += 1
     if index < len(tokens) and tokens[index].named("AS"):
         return table, tokens[index + 1].text
-    if index < len(tokens) and (
-        tokens[index].kind is Kind.QUOTED
-        or (tokens[index].kind is Kind.WORD and tokens[index].word not in _NO_ALIAS)
-    ):
+    if index < len(tokens) and _is_alias(tokens[index : index + 2]):
         return table, tokens[index].text
     return table, None
+
+
+def _is_alias(tokens: Sequence[Token]) -> bool:
+    """Whether the first is an alias: no word of the statement, nor of ``PARTITION (…)`` or ``USE INDEX (…)``."""
+    first, *after = tokens
+    if any(token.is_("(") or token.named("INDEX", "KEY") for token in after):
+        return False
+    return first.kind is Kind.QUOTED or (first.kind is Kind.WORD and first.word not in _NO_ALIAS)
