@@ -129,7 +129,7 @@ class _Writer:
                 # A concurrent build, which nobody queues behind, gets the whole of the time.
                 alone = sql.needs_no_transaction(statement.text, self._dialect)
                 yield from self._limits(section, local=False, wait=not alone)
-                yield _ended(sql.grammar(self._dialect).guarded(statement.text))
+                yield self._ended(sql.grammar(self._dialect).guarded(statement.text))
                 index = sql.creates_index_concurrently(statement.text, self._dialect)
                 if index and index.name:
                     name = _beside(self._dialect, index.table.schema, index.name)
@@ -138,13 +138,17 @@ class _Writer:
                 yield from self._transaction(section, [statement.text], record=str(ref))
 
     def _transaction(
-        self, section: Section, statements: Sequence[str], *, record: str
+        self, section: Section, statements: Sequence[str], *, record: str, rows: bool = False
     ) -> Iterator[str]:
-        if not self._spelled.inside:
+        spelled = self._spelled
+        yield from spelled.rows if rows else spelled.schema
+        if not spelled.inside:
             yield from self._limits(section, local=False)
-        yield self._spelled.begin
+        yield spelled.begin
         yield from self._limits(section, local=True)
-        yield from map(_ended, statements)
+        yield from map(self._ended, statements)
+        if not rows:
+            yield from spelled.check
         yield f"-- (recorded: {record})"
         yield "COMMIT;"
 
@@ -168,7 +172,7 @@ class _Writer:
             else:
                 yield from ("", *self._batches(batch))
                 text = batch.render(self._predicate(batch))
-            yield from self._transaction(section, [text], record="the cursor")
+            yield from self._transaction(section, [text], record="the cursor", rows=True)
 
     def _batches(self, batch: Batchable) -> Iterator[str]:
         settings = self._settings.backfill
@@ -192,14 +196,14 @@ class _Writer:
             return
         yield from ("", "-- verify: each must return no row, or the half is not run")
         for statement in _statements(self._migration, section, self._dialect):
-            yield _ended(statement.text)
+            yield self._ended(statement.text)
+
+    def _ended(self, statement: str) -> str:
+        tokens = sql.grammar(self._dialect).tokens(statement)
+        return self._spelled.ended(statement, body=any(token.is_(";") for token in tokens))
 
 
 def _beside(dialect: str, schema: str | None, name: str) -> str:
     """A name in a schema, as SQL."""
     quote = sql.grammar(dialect).quote
     return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
-
-
-def _ended(statement: str) -> str:
-    return f"{statement};"

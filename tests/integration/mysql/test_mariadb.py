@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -32,6 +34,7 @@ from pilotage.migrate.dialects.mysql.session import MysqlSession
 from pilotage.migrate.loader import parse_migration
 from pilotage.migrate.migration import Migration
 from pilotage.migrate.runner import RunnerSettings, SqlSchema
+from pilotage.migrate.script import script
 from pilotage.migrate.sql import changes
 from pilotage.model import Half, expand
 from pilotage.secret import Secret
@@ -541,6 +544,28 @@ def test_a_copy_that_runs_is_one_that_is_found(server: MariaDB, database: str) -
                 assert written(server) - before >= 100, file
 
     asyncio.run(story())
+
+
+def test_the_client_reads_what_is_written_out_as_sql(server: MariaDB, database: str) -> None:
+    file = migration(
+        "1",
+        "bodies",
+        expand="CREATE TABLE t (id int PRIMARY KEY, note text);\n"
+        "CREATE TRIGGER one BEFORE INSERT ON t FOR EACH ROW\n"
+        "BEGIN SET NEW.note = 'a;//b'; SET NEW.id = NEW.id; END;\n"
+        "CREATE TRIGGER two BEFORE UPDATE ON t FOR EACH ROW BEGIN SET NEW.id = OLD.id; END",
+    )
+    written_out = script(file, Half.EXPAND, dialect="mysql", settings=PATIENT)
+    ran = subprocess.run(
+        ["mariadb", "--no-defaults", f"--socket={server.socket}", "-uadmin", database],
+        input=written_out, text=True, capture_output=True, timeout=60, check=False,
+        env=os.environ | {"MYSQL_PWD": server.password},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = server.execute(
+        f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{database}'"
+    )
+    assert sorted(found) == [("one",), ("two",)]
 
 
 def test_locks_of_two_databases_are_apart(server: MariaDB) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 from tests.migrations import migration, section
 
 from pilotage.migrate.dialects.base import Window
@@ -114,3 +117,25 @@ def test_sqlite_waits_where_it_begins():
         migration("7", expand="SELECT 1"), Half.EXPAND, dialect="sqlite", settings=SETTINGS
     )
     assert "PRAGMA busy_timeout = 500;\nBEGIN IMMEDIATE;\nSELECT 1;" in text
+
+
+def test_a_sqlite_table_that_is_made_anew_takes_no_rows_with_it_whoever_runs_the_text():
+    one = migration(
+        "7",
+        expand="CREATE TABLE new (id integer PRIMARY KEY, note text);\n"
+        "INSERT INTO new (id) SELECT id FROM t;\nDROP TABLE t;\nALTER TABLE new RENAME TO t",
+        backfill="DELETE FROM t WHERE id = 1",
+    )
+    text = script(one, Half.EXPAND, dialect="sqlite", settings=SETTINGS)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.executescript(
+            "PRAGMA foreign_keys = ON; CREATE TABLE t (id integer PRIMARY KEY);"
+            "CREATE TABLE child (t integer REFERENCES t ON DELETE CASCADE);"
+            "INSERT INTO t VALUES (1), (2); INSERT INTO child VALUES (1), (2);"
+        )
+        at = text.index("-- backfill")
+        database.executescript(text[:at])
+        assert database.execute("SELECT t FROM child").fetchall() == [(1,), (2,)]
+        batch = text[at:].replace("t.<key> > :after AND t.<key> <= :until", "true")
+        database.executescript(batch)
+        assert database.execute("SELECT t FROM child").fetchall() == [(2,)]

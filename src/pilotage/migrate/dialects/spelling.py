@@ -12,11 +12,20 @@ from math import ceil
 @dataclass(frozen=True, slots=True)
 class Spelling:
     """``begin``; and lines with ``{lock}`` and ``{total}`` in milliseconds, or ``{lock_s}`` and ``{total_s}``
-    in whole seconds, in and out of a transaction."""
+    in whole seconds, in and out of a transaction.
+
+    ``schema`` and ``rows``: what is set before a transaction that changes the one or the other; ``check``:
+    what is asked before the former is committed. ``delimiters``: the clients of the database end a statement
+    at each ``;`` in it, unless one of these is said to end it.
+    """
 
     begin: str
     inside: tuple[str, ...]
     outside: tuple[str, ...]
+    schema: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    delimiters: tuple[str, ...] = ()
 
     def limits(self, *, lock: float | None, total: float | None, local: bool) -> list[str]:
         """The statements that bound what follows. Seconds; None: no bound."""
@@ -27,6 +36,13 @@ class Spelling:
             "total_s": ceil(total or 0),
         }
         return [line.format(**values) for line in (self.inside if local else self.outside)]
+
+    def ended(self, statement: str, *, body: bool) -> str:
+        """A statement with what ends it. ``body``: it has ``;`` in it."""
+        free = [mark for mark in self.delimiters if mark not in statement]
+        if not body or not free:
+            return f"{statement};"
+        return f"DELIMITER {free[0]}\n{statement}\n{free[0]}\nDELIMITER ;"
 
 
 _POSTGRESQL = Spelling(
@@ -39,6 +55,11 @@ _SQLITE = Spelling(
     begin="BEGIN IMMEDIATE;",
     inside=(),
     outside=("PRAGMA busy_timeout = {lock};",),
+    schema=("PRAGMA foreign_keys = OFF; -- a table that is made anew takes no rows with it",),
+    rows=("PRAGMA foreign_keys = ON;",),
+    check=(
+        "PRAGMA foreign_key_check; -- where it shows rows that it did not show before: ROLLBACK",
+    ),
 )
 
 # The runner ends what lasts longer than `total`, from a second session: only MariaDB has a limit of its own.
@@ -46,6 +67,7 @@ _MYSQL = Spelling(
     begin="START TRANSACTION;",
     inside=(),
     outside=("SET SESSION lock_wait_timeout = {lock_s}, innodb_lock_wait_timeout = {lock_s};",),
+    delimiters=("//", "$$", ";;"),
 )
 
 
