@@ -41,10 +41,11 @@ def parse(text: str, version: int) -> Migration:
     return parse_migration(text, path=path, dialect=DIALECT)
 
 
-def rewrite_of(sql: str) -> Migration:
-    """The migration to write instead of ``sql`` in an expand half."""
+def rewrite_of(sql: str, *filled: str) -> Migration:
+    """The migration to write instead of ``sql`` in an expand half. ``filled``: what a person put in the place
+    of what."""
     (finding,) = check_all([parse(BEFORE, 1), parse(sql, 2)], dialect=DIALECT)
-    return parse(finding.rewrite, 3)
+    return parse(finding.rewrite.replace(*filled) if filled else finding.rewrite, 3)
 
 
 @dataclass(slots=True)
@@ -143,6 +144,27 @@ def test_change_type(database: Database) -> None:
 
     (total,) = database.query("SELECT sum(amount_new) FROM orders")[0]
     assert total == sum(range(3, 26)) + 100 + 200 + 7 + 8
+
+
+def test_change_type_using_an_expression(database: Database) -> None:
+    migration = rewrite_of(
+        "ALTER TABLE orders ALTER amount TYPE bigint USING orders.amount * 100 + length(item);",
+        "NEW.amount_new /* the old value that (orders.amount * 100) + length(item) makes this of */",
+        "(NEW.amount_new - length(NEW.item)) / 100",
+    )
+
+    database.run(migration.expand)
+    database.query("INSERT INTO orders (item, amount) VALUES ('by old', 7)")
+    database.query("INSERT INTO orders (item, amount_new) VALUES ('by new', 806)")
+    database.query("UPDATE orders SET amount = 100 WHERE id = 1")
+    database.backfill(migration.backfill)
+    assert database.verify(migration.verify) == []
+    found = database.query(
+        "SELECT amount, amount_new - length(item) FROM orders WHERE id IN (1, 2) OR item LIKE 'by%'"
+        " ORDER BY id"
+    )
+    assert found == [(100, 10000), (2, 200), (7, 700), (8, 800)]
+    database.run(migration.contract)
 
 
 def test_set_not_null(database: Database) -> None:

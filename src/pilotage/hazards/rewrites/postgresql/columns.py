@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from pilotage.hazards.rewrites import (
@@ -22,32 +23,77 @@ from pilotage.migrate.sql.postgresql.libpg_query import pb, walk
 from pilotage.migrate.sql.postgresql.tables import deparsed, expression
 
 
+def _using(change: c.AlterType) -> Any:
+    """The expression of a USING, unless it only casts the column to its new type; else None."""
+    if not change.using:
+        return None
+    command = tree(change.sql).cmds[0].alter_table_cmd
+    given = getattr(command, "def").column_def.raw_default
+    plain = tree(f"ALTER TABLE t ALTER c TYPE text USING {quoted(change.column)}::{change.type}")
+    cast = getattr(plain.cmds[0].alter_table_cmd, "def").column_def.raw_default
+    return None if expression(given) == expression(cast) else given
+
+
+def _of_new(node: Any) -> str:
+    """An expression over a table's columns, in a trigger."""
+    node = deepcopy(node)
+    for inner in walk(node):
+        if isinstance(inner, pb.ColumnRef):
+            del inner.fields[:-1]
+            inner.fields.insert(0, pb.Node(string=pb.String(sval="new")))
+    return expression(node)
+
+
 class Columns(Rewriter):
     """The part of the rewriter that is about columns."""
 
     def rename_column(self, change: c.RenameColumn, type: str) -> str:
         """A second column, kept equal by a trigger that tells old writers from new ones."""
-        return self._second_column(change.table, change.column, change.to, type, cast="")
+        return self._second_column(change.table, change.column, change.to, type)
 
     def change_type(self, change: c.AlterType, type: str) -> str:
         """A second column of the new type, kept equal by a trigger."""
-        to = f"{change.column}_new"
+        to, name = f"{change.column}_new", quoted(change.column)
+        note = (
+            f"\nNew code uses {to}, and writes nothing there that the type of {change.column} cannot hold"
+            "\nuntil the contract half is applied."
+        )
+        value, of_new, back = f"{name}::{change.type}", f"NEW.{name}", ""
+        using = _using(change)
+        if using is not None:
+            value, of_new = f"({expression(using)})", _of_new(using)
+            back = f" /* the old value that {expression(using)} makes this of */"
         return self._second_column(
-            change.table, change.column, to, change.type, cast=f"::{change.type}"
+            change.table,
+            change.column,
+            to,
+            change.type,
+            value=value,
+            of_new=of_new,
+            back=back,
+            note=note,
         )
 
-    def _second_column(self, table: c.Name, old: str, new: str, type: str, *, cast: str) -> str:
+    def _second_column(
+        self,
+        table: c.Name,
+        old: str,
+        new: str,
+        type: str,
+        *,
+        value: str = "",
+        of_new: str = "",
+        back: str = "",
+        note: str = "",
+    ) -> str:
+        """``value``: what the new column has of the old one; ``of_new``: the same in the trigger, and
+        ``back``, what is to be said of the way back there."""
         sync = f"{table.name}_{old}_{new}"
         function, trigger, on = beside(table, sync), quoted(sync), written(table)
         a, b = quoted(old), quoted(new)
-        value = f"{a}{cast}"
+        value, of_new = value or a, of_new or f"NEW.{a}"
         unknown = f" /* the type of {table}.{old} */"
-        note = f"{table}.{new} also needs the indexes and constraints of {old}."
-        if cast:
-            note += (
-                f"\nNew code uses {new}, and writes nothing there that the type of {old} cannot hold"
-                "\nuntil the contract half is applied."
-            )
+        note = f"{table}.{new} also needs the indexes and constraints of {old}.{note}"
         return sections(
             section(
                 "expand",
@@ -55,12 +101,12 @@ class Columns(Rewriter):
                 f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
                 "BEGIN\n"
                 "    IF TG_OP = 'INSERT' THEN\n"
-                f"        IF NEW.{b} IS NULL THEN NEW.{b} := NEW.{a}; -- old code\n"
-                f"        ELSE NEW.{a} := NEW.{b}; END IF;\n"
+                f"        IF NEW.{b} IS NULL THEN NEW.{b} := {of_new}; -- old code\n"
+                f"        ELSE NEW.{a} := NEW.{b}{back}; END IF;\n"
                 f"    ELSIF NEW.{b} IS DISTINCT FROM OLD.{b} THEN -- new code, or the backfill\n"
-                f"        NEW.{a} := NEW.{b};\n"
+                f"        NEW.{a} := NEW.{b}{back};\n"
                 "    ELSE -- old code, or a row that is not backfilled yet\n"
-                f"        NEW.{b} := NEW.{a};\n"
+                f"        NEW.{b} := {of_new};\n"
                 "    END IF;\n"
                 "    RETURN NEW;\n"
                 "END\n"
@@ -211,11 +257,7 @@ class Columns(Rewriter):
             for item in definition.constraints
             if item.constraint.contype == pb.CONSTR_GENERATED
         )
-        value = expression(generated.raw_expr)
-        for inner in walk(generated.raw_expr):
-            if isinstance(inner, pb.ColumnRef):
-                inner.fields.insert(0, pb.Node(string=pb.String(sval="new")))
-        of_new = expression(generated.raw_expr)
+        value, of_new = expression(generated.raw_expr), _of_new(generated.raw_expr)
         on, name = written(change.table), quoted(change.column.name)
         computes = f"{change.table.name}_{change.column.name}"
         function, trigger = beside(change.table, computes), quoted(computes)
