@@ -282,6 +282,8 @@ class _Rules:
                 "arch",
                 next="add `builder: {arch: amd64}`, or arm64, or both",
             )
+        if builder.pack and len(builder.arch) > 1:
+            raise self._error("buildpacks build for one architecture only", "builder", "arch")
         if not builder.local and not builder.remote:
             raise self._error(
                 "`builder.local` is false, and no `remote` is set", "builder", "local"

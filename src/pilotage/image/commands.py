@@ -77,8 +77,8 @@ def pack(spec: BuildSpec, revision: str, context: str, *, fresh: bool = False) -
         words += ["-t", tag]
     words += ["--clear-cache"] if fresh else []
     words += ["--env", f"BP_IMAGE_LABELS=service={spec.service}"]
-    for name, value in spec.args.items():
-        words += ["--env", f"{name}={value}"]
+    for argument in _arguments(spec):
+        words += ["--env", argument]
     for secret in spec.secrets:
         words += ["--env", secret.name]
     return (*words, "--path", context)
@@ -173,8 +173,8 @@ def _common(spec: BuildSpec, revision: str, context: str) -> Argv:
     for tag in spec.tags(revision):
         words += ["-t", tag]
     words += ["--label", f"service={spec.service}"]
-    for name, value in spec.args.items():
-        words += ["--build-arg", f"{name}={value}"]
+    for argument in _arguments(spec):
+        words += ["--build-arg", argument]
     for secret in spec.secrets:
         words += ["--secret", f"id={secret.name},env={secret.name}"]
     # The file is named from the context on, whatever folder the command runs in.
@@ -184,6 +184,11 @@ def _common(spec: BuildSpec, revision: str, context: str) -> Argv:
     if spec.ssh:
         words += ["--ssh", spec.ssh]
     return tuple(words)
+
+
+def _arguments(spec: BuildSpec) -> Argv:
+    given = spec.args.items()
+    return tuple(name if value is None else f"{name}={value}" for name, value in given)
 
 
 _READ_OPTIONS = ("url", "url_v2", "token", "scope", "timeout")

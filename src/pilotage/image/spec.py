@@ -79,7 +79,7 @@ class BuildSpec:
     destination: str | None = None
     dockerfile: str = "Dockerfile"
     target: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str | None] = field(default_factory=dict)
     secrets: tuple[BuildSecret, ...] = ()
     ssh: str | None = None
     platforms: tuple[str, ...] = ()

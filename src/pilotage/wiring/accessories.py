@@ -26,7 +26,7 @@ def accessory_of(config: Config, name: str, *, whole: bool = True) -> AccessoryS
     UsageError
         There is none of that name.
     ConfigError
-        A file that it mounts is not there.
+        It has no image, or a file that it mounts is not there.
     SecretMissing
         A secret that it names has no value.
     """
@@ -41,7 +41,7 @@ def accessory_of(config: Config, name: str, *, whole: bool = True) -> AccessoryS
     return AccessorySpec(
         name=name,
         service=found.service or f"{config.service}-{name}",
-        image=_image(found),
+        image=_image(config, name, found),
         hosts=hosts,
         cmd=found.cmd,
         publish=_published(found.port),
@@ -58,8 +58,14 @@ def accessory_of(config: Config, name: str, *, whole: bool = True) -> AccessoryS
     )
 
 
-def _image(accessory: Accessory) -> str:
-    assert accessory.image is not None  # the rules of the configuration ask for it
+def _image(config: Config, name: str, accessory: Accessory) -> str:
+    if accessory.image is None:
+        raise ConfigError(
+            f"the accessory {name} has no image",
+            where=str(config.path),
+            key=f"accessories.{name}.image",
+            next="name it, such as `postgres:16`",
+        )
     server = accessory.registry.server if accessory.registry else None
     return f"{server}/{accessory.image}" if server else accessory.image
 

@@ -61,7 +61,7 @@ def build_spec(config: Config) -> BuildSpec:
         destination=config.destination,
         dockerfile=builder.dockerfile,
         target=builder.target,
-        args={name: str(value) for name, value in builder.args.items()},
+        args={name: None if it is None else str(it) for name, it in builder.args.items()},
         secrets=tuple(
             BuildSecret(
                 name,

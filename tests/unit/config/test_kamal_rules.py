@@ -440,6 +440,12 @@ REJECTED = [
         files={".kamal/hooks/pre-traefik-reboot": "#!/bin/sh\n"},
     ),
     _c(
+        "buildpacks for two architectures",
+        "builder.arch",
+        "one architecture",
+        builder="builder:\n  arch: [amd64, arm64] #!\n  pack: {builder: x}",
+    ),
+    _c(
         "ports of a proxy that publishes none",
         "proxy.run.publish",
         "mean nothing",

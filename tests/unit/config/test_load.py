@@ -342,6 +342,13 @@ def test_defaults_of_containers(tmp_path: Path) -> None:
         config.role("corn")
 
 
+def test_what_stands_after_an_equals_sign_is_a_text(tmp_path: Path) -> None:
+    """As Ruby writes it: ``--log-opt compress=true``."""
+    more = "logging: {driver: json-file, options: {compress: true, max-file: 3}}\n"
+    config = load(tmp_path, CONTAINER + more)
+    assert config.logging.options == {"compress": "true", "max-file": "3"}
+
+
 def test_a_role_changes_the_proxy_for_itself(tmp_path: Path) -> None:
     config = load(tmp_path, PROXIES)
     web, api, admin = config.roles
@@ -666,7 +673,7 @@ def test_what_the_public_files_say(tmp_path: Path) -> None:
     )
     assert config.builder is not None
     assert config.builder.args["REVISION"] == "4f2a9c1"
-    assert config.builder.args["LINES"] == 2
+    assert config.builder.args["LINES"] == "2"
     assert "ecr-password" not in to_yaml(describe(config))
 
 

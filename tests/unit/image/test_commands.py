@@ -16,7 +16,7 @@ FULL = replace(
     destination="staging",
     dockerfile="docker/Dockerfile",
     target="web",
-    args={"RUBY": "3.3", "NOTE": "a b"},
+    args={"RUBY": "3.3", "NOTE": "a b", "CI": None},
     secrets=(BuildSecret("GEM_KEY", Secret("hush-hush")),),
     ssh="default",
     platforms=("linux/amd64", "linux/arm64"),
@@ -42,7 +42,7 @@ def test_buildx_with_everything() -> None:
         *("--platform", "linux/amd64,linux/arm64"),
         *("-t", f"{repository}:{SHA}", "-t", f"{repository}:latest-staging"),
         *("--label", "service=shop"),
-        *("--build-arg", "RUBY=3.3", "--build-arg", "NOTE=a b"),
+        *("--build-arg", "RUBY=3.3", "--build-arg", "NOTE=a b", "--build-arg", "CI"),
         *("--secret", "id=GEM_KEY,env=GEM_KEY"),
         *("--file", "/src/docker/Dockerfile", "--target", "web", "--ssh", "default"),
         *("--cache-to", f"type=registry,ref={repository}-build-cache,mode=max"),
@@ -132,7 +132,7 @@ def test_buildpacks() -> None:
         *("--buildpack", "heroku/ruby", "--buildpack", "paketo-buildpacks/image-labels"),
         *("-t", f"{repository}:{SHA}", "-t", f"{repository}:latest-staging", "--clear-cache"),
         *("--env", "BP_IMAGE_LABELS=service=shop", "--env", "RUBY=3.3", "--env", "NOTE=a b"),
-        *("--env", "GEM_KEY", "--path", "/src"),
+        *("--env", "CI", "--env", "GEM_KEY", "--path", "/src"),
     )
 
 

@@ -96,6 +96,11 @@ def _flat(value: Any) -> Any:
     raise wrong("should be a text, a number, true, or a list of texts")
 
 
+def _value(value: Any) -> Any:
+    """What stands after ``NAME=``: there true is the text, and no option without a value."""
+    return to_text(value) if isinstance(value, (str, int, float)) else _flat(value)
+
+
 def one_or_more(value: Any) -> Any:
     """A list, also of what is written as one value."""
     return value if isinstance(value, (list, tuple)) else [value]
@@ -149,6 +154,7 @@ OneOrMore = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
 Labels = dict[str, Text]
 Option = Annotated[Any, BeforeValidator(_flat)]
 Options = dict[str, Option]
+Values = dict[str, Annotated[Any, BeforeValidator(_value)]]
 
 
 def _is_flag(value: Any) -> str:

@@ -24,6 +24,7 @@ from pilotage.config.schema.base import (
     Section,
     Text,
     Texts,
+    Values,
     Whole,
 )
 
@@ -49,7 +50,7 @@ class Logging(Section):
     """Docker's logging of a container."""
 
     driver: Text | None = Field(default=None, description="Docker's logging driver.")
-    options: Options = Field(default={}, description="Options of the driver.")
+    options: Values = Field(default={}, description="Options of the driver.")
 
 
 class Certificate(Section):
@@ -205,7 +206,9 @@ class Builder(Section):
     )
     dockerfile: Text = Field(default="Dockerfile", description="The Dockerfile.")
     target: Text | None = Field(default=None, description="The stage to build.")
-    args: Options = Field(default={}, description="Build arguments.")
+    args: Values = Field(
+        default={}, description="Build arguments; one without a value is the variable of that name."
+    )
     secrets: Texts = Field(default=(), description="Build secrets.")
     ssh: Text | None = Field(default=None, description="SSH agent socket or keys for the build.")
     driver: Text | None = Field(default=None, description="The build driver.")
