@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotage.accessory import commands
-from pilotage.accessory.spec import AccessorySpec, Environment
+from pilotage.accessory.spec import AccessorySpec
 from pilotage.errors import CommandFailed, TargetError
 from pilotage.events import Emit, Note
 from pilotage.image import log_in
@@ -23,6 +23,9 @@ from pilotage.shell.lines import Lines
 from pilotage.shell.network import ensure_network
 from pilotage.shell.script import with_environment
 from pilotage.shell.told import run_told
+from pilotage.targets.docker.environment import Given, given
+
+_NOTHING = Given((), {}, ())
 
 OnOutput = Callable[[str], None]
 
@@ -48,11 +51,11 @@ class Accessories:
         await self._everywhere(spec, self._boot)
 
     async def reboot(self, spec: AccessorySpec) -> None:
-        """Stop it, remove its container, and run it anew: its data is in its volumes."""
+        """Pull its image, stop it, remove its container, and run it anew: its data is in its volumes."""
 
         async def one(spec: AccessorySpec, host: str) -> None:
             # What can be refused comes before what is stopped.
-            await self._fetch(spec, host)
+            await self._fetch(spec, host, again=True)
             await self._take_down(spec, host)
             await self._boot(spec, host)
 
@@ -105,32 +108,38 @@ class Accessories:
         and ``output`` is given what it writes, byte for byte; true for its standard error. Returns the
         highest exit status.
         """
-        docker = self.docker
         worst = 0
         for host in spec.hosts[:1] if interactive else spec.hosts:
-            line = (
-                commands.execute(spec.service, argv, terminal=interactive, docker=docker)
-                if reuse
-                else commands.run_once(spec, host, argv, terminal=interactive, docker=docker)
-            )
-            env = {} if reuse else spec.env.get(host, {})
-            shell = self.shells[host]
+            shell, ways = self.shells[host], _NOTHING
+            if reuse:
+                line = commands.execute(
+                    spec.service, argv, terminal=interactive, docker=self.docker
+                )
+            else:
+                ways, booted = _environment(spec, host), await self._state(spec, host)
+                line = commands.run_once(
+                    *(spec, argv),
+                    environment=ways.words,
+                    home=await (self._home(host) if booted else self._prepare(spec, host)),
+                    terminal=interactive,
+                    docker=self.docker,
+                )
             if interactive:
-                worst = await self._attached(shell, line, env)
+                worst = await self._attached(shell, line, ways)
                 continue
-            script = with_environment(line, env)
+            script = with_environment(line, ways.exported, ways.lines)
             status = await shell.stream(
                 ("sh",), lambda stream, block: output(stream is Stream.ERR, block), input=script
             )
             worst = max(worst, status)
         return worst
 
-    async def _attached(self, shell: Shell, argv: tuple[str, ...], env: Environment) -> int:
+    async def _attached(self, shell: Shell, argv: tuple[str, ...], ways: Given) -> int:
         """Run a command on a terminal: its variables come from a file, as its input is the terminal."""
-        if not env:
+        if not ways.exported and not ways.lines:
             return await shell.interactive(argv)
         path = f".pilotage/console-{secrets.token_hex(8)}"
-        await shell.put(path, with_environment(argv, env, reads=True))
+        await shell.put(path, with_environment(argv, ways.exported, ways.lines, reads=True))
         # The shell has the file open: it can be deleted before the first line of it is read.
         return await shell.interactive(("sh", "-c", 'exec 3<"$0"; rm -f "$0"; . /dev/fd/3', path))
 
@@ -171,13 +180,12 @@ class Accessories:
             self.emit(Note(text=f"{spec.service} is there on {host}, {state}: it is started"))
             await self._do(host, commands.start(spec.service, docker=self.docker))
             return
-        home = await self._home(host)
-        await self._fetch(spec, host)
-        await self._do(host, ensure_network(self.docker, spec.network))
-        await self._place(spec, host, home)
-        argv = commands.run(spec, host, home=home, docker=self.docker)
+        ways = _environment(spec, host)
+        home = await self._prepare(spec, host)
+        argv = commands.run(spec, environment=ways.words, home=home, docker=self.docker)
+        script = with_environment(argv, ways.exported, ways.lines)
         try:
-            await self._do(host, argv, script=with_environment(argv, spec.env.get(host, {})))
+            await self._do(host, argv, script=script)
         except CommandFailed as error:
             # Docker keeps the container whose port was taken: the next boot would only start it.
             await self._do(host, commands.remove(spec.service, docker=self.docker), check=False)
@@ -189,12 +197,20 @@ class Accessories:
                 next=f"mend it, then `pilotage accessory boot {spec.name}`",
             ) from error
 
-    async def _fetch(self, spec: AccessorySpec, host: str) -> None:
-        """Have the image before anything is stopped."""
+    async def _prepare(self, spec: AccessorySpec, host: str) -> str:
+        """Have on a host what a container of it is made with; the home there."""
+        home = await self._home(host)
+        await self._fetch(spec, host)
+        await self._do(host, ensure_network(self.docker, spec.network))
+        await self._place(spec, host, home)
+        return home
+
+    async def _fetch(self, spec: AccessorySpec, host: str, *, again: bool = False) -> None:
+        """Have the image before anything is stopped. ``again``: what the registry has by its name today."""
         if spec.login:
             await log_in(self.shells[host], spec.login, docker=self.docker)
         known = (self.docker, "image", "inspect", "--format", "{{.Id}}", spec.image)
-        if (await self._do(host, known, check=False)).status:
+        if again or (await self._do(host, known, check=False)).status:
             await self._do(host, commands.pull(spec.image, docker=self.docker))
 
     async def _place(self, spec: AccessorySpec, host: str, home: str) -> None:
@@ -240,3 +256,7 @@ class Accessories:
     ) -> Result:
         """Run one command, and say so. ``script``: for ``sh``, which becomes ``argv``."""
         return await run_told(self.shells[host], argv, self.emit, script=script, check=check)
+
+
+def _environment(spec: AccessorySpec, host: str) -> Given:
+    return given(spec.env.get(host, {}), spec.secrets)

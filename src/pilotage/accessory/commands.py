@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pilotage.accessory.spec import AccessorySpec
 from pilotage.docker import flags
@@ -11,16 +11,17 @@ from pilotage.docker import flags
 Argv = tuple[str, ...]
 
 
-def run(spec: AccessorySpec, host: str, *, home: str, docker: str = "docker") -> Argv:
-    """``docker run``; the values of the environment come from the environment of the command."""
-    mounts = (*spec.files, *spec.directories)
+def run(
+    spec: AccessorySpec, *, environment: Iterable[str], home: str, docker: str = "docker"
+) -> Argv:
+    """``docker run``. ``environment``: words that give the container its own."""
     return (
         *(docker, "run", "--name", spec.service, "--detach", "--restart", "unless-stopped"),
         *("--network", spec.network),
         *flags.logging(spec.log_driver, spec.log_options),
         *(("--publish", spec.publish) if spec.publish else ()),
-        *flags.environment(spec.env.get(host, {})),
-        *flags.volumes((*spec.volumes, *(it.volume(home, spec.folder) for it in mounts))),
+        *environment,
+        *_volumes(spec, home),
         *flags.labels({"service": spec.service, **spec.labels}),
         *flags.options(spec.options),
         spec.image,
@@ -88,14 +89,23 @@ def execute(name: str, argv: Sequence[str], *, terminal: bool, docker: str = "do
 
 
 def run_once(
-    spec: AccessorySpec, host: str, argv: Sequence[str], *, terminal: bool, docker: str = "docker"
+    spec: AccessorySpec,
+    argv: Sequence[str],
+    *,
+    environment: Iterable[str],
+    home: str,
+    terminal: bool,
+    docker: str = "docker",
 ) -> Argv:
-    """Run a command in a new container of its image, beside the one that runs."""
+    """Run a command in a new container of its image, beside the one that runs: as that, but for what two
+    cannot have at a time."""
+    options = {k: v for k, v in spec.options.items() if k not in flags.ONE_AT_A_TIME}
     return (
         *(docker, "run", "--rm", *(("--interactive", "--tty") if terminal else ())),
         *("--network", spec.network),
-        *flags.environment(spec.env.get(host, {})),
-        *flags.volumes(spec.volumes),
+        *environment,
+        *_volumes(spec, home),
+        *flags.options(options),
         *(spec.image, *argv),
     )
 
@@ -117,3 +127,8 @@ def logs(
         *(("--timestamps",) if timestamps else ()),
         *(("--follow",) if follow else ()),
     )
+
+
+def _volumes(spec: AccessorySpec, home: str) -> Argv:
+    mounts = (*spec.files, *spec.directories)
+    return flags.volumes((*spec.volumes, *(it.volume(home, spec.folder) for it in mounts)))

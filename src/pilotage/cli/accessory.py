@@ -42,7 +42,7 @@ def boot(settings: Settings, *, name: str, hosts: str) -> None:
 @_hosts
 @common
 def reboot(settings: Settings, *, name: str, hosts: str) -> None:
-    """Replace its container by a new one: its data stays in its volumes."""
+    """Pull its image, and replace its container by a new one: its data stays in its volumes."""
     _each(settings, name, hosts, "runs anew", lambda it, spec: it.reboot(spec), whole=True)
 
 

@@ -14,6 +14,43 @@ LOG_SIZE = "10m"
 """How large a container's log may grow where the configuration says nothing of it."""
 
 
+ONE_AT_A_TIME = frozenset(
+    [
+        "publish",
+        "publish-all",
+        "p",
+        "P",
+        "expose",
+        "ip",
+        "ip6",
+        "mac-address",
+        "hostname",
+        "h",
+        "network-alias",
+        "net-alias",
+        "restart",
+        "name",
+        "cidfile",
+        "detach",
+        "d",
+        "rm",
+        "init-path",
+        "health-cmd",
+        "health-interval",
+        "health-retries",
+        "health-start-period",
+        "health-timeout",
+        "interactive",
+        "i",
+        "tty",
+        "t",
+        "attach",
+        "a",
+    ]
+)
+"""Options that are for the container that serves: another one beside it could not start with them."""
+
+
 def options(given: Mapping[str, Any]) -> Argv:
     """``options:`` of the configuration: ``{publish: [1:1, 2:2], init: true}`` → ``--publish 1:1 …``.
 
@@ -38,11 +75,6 @@ def labels(given: Mapping[str, str]) -> Argv:
 def volumes(given: Iterable[str]) -> Argv:
     """``--volume SOURCE:PATH[:OPTIONS]`` …"""
     return tuple(word for volume in given for word in ("--volume", volume))
-
-
-def environment(names: Iterable[str]) -> Argv:
-    """``--env NAME`` …: the values come from the environment of the ``docker`` command itself."""
-    return tuple(word for name in names for word in ("--env", name))
 
 
 def logging(driver: str | None, given: Mapping[str, Any]) -> Argv:

@@ -6,8 +6,9 @@ from pilotage.errors import CommandFailed, TargetError
 from pilotage.image import commands
 from pilotage.image.spec import Login
 from pilotage.shell.base import Shell
-from pilotage.shell.fenced import LINES, Command
+from pilotage.shell.fenced import Command
 from pilotage.shell.outcome import last_line
+from pilotage.shell.script import LINES
 
 
 async def log_in(shell: Shell, login: Login, *, docker: str = "docker") -> None:

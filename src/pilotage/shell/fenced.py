@@ -19,17 +19,13 @@ from enum import Enum
 from pilotage.errors import HostError, LeaseLost
 from pilotage.secret import Secret
 from pilotage.shell.base import Result, Shell
-from pilotage.shell.script import MARK, exports
+from pilotage.shell.script import MARK, exports, handed
 
 LOCK_WAIT = 30
 """Seconds that a script waits for the fence's lock. Others hold it for as long as Docker takes."""
 
-LINES = "/dev/fd/3"
-"""Where a command finds its `Command.lines`."""
-
 _LEASE_LOST, _LOCKED, _BROKEN, _UNLOCKABLE = 75, 74, 76, 77
 _QUOTED = 12
-_END = "END_OF_PILOTAGES_LINES"
 
 
 class Then(Enum):
@@ -45,7 +41,7 @@ class Then(Enum):
 class Command:
     """One command. ``env``: variables of this command alone, which go into no argv.
 
-    ``lines``: what it can read as `LINES`, for what cannot be in an environment. ``words``: what the command
+    ``lines``: what it can read as `script.LINES`, for what cannot be in an environment. ``words``: what the command
     before it wrote is split into words and appended;
     where that one wrote nothing, this one is not run. ``otherwise``: it is run only where the last command
     of `Then.ALWAYS` that is none of these failed. ``detached``: it is left running, and nobody sees what it writes.
@@ -217,7 +213,7 @@ def _command(number: int, command: Command) -> list[str]:
         return [f"setsid {shlex.join(command.argv)} </dev/null >/dev/null 2>&1 9>&- &"]
     run = f"run {number} {shlex.join(command.argv)}"
     if command.lines:
-        run += f" 3<<'{_END}'\n" + "".join(f"{line.reveal()}\n" for line in command.lines) + _END
+        run += handed(command.lines)
     if command.words:
         # Unquoted: what the last one wrote is split into words.
         run = f'[ -z "$out" ] || {run} $out'

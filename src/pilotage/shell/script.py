@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pilotage.errors import UsageError
 from pilotage.secret import Secret, reveal
@@ -16,6 +16,10 @@ from pilotage.secret import Secret, reveal
 MARK = "PILOTAGE_RUN"
 """A variable by which an implementation finds what a command of its left behind."""
 
+LINES = "/dev/fd/3"
+"""Where a command finds the lines that it is given, for what cannot be in an environment."""
+
+_END = "END_OF_PILOTAGES_LINES"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,13 +45,26 @@ def exports(env: Mapping[str, str | Secret]) -> str:
     return "".join(lines)
 
 
+def handed(lines: Iterable[Secret]) -> str:
+    """What follows a command that reads these as `LINES`."""
+    return f" 3<<'{_END}'\n" + "".join(f"{line.reveal()}\n" for line in lines) + _END
+
+
 def with_environment(
-    argv: Sequence[str], env: Mapping[str, str | Secret], *, reads: bool = False
+    argv: Sequence[str],
+    env: Mapping[str, str | Secret],
+    lines: Sequence[Secret] = (),
+    *,
+    reads: bool = False,
 ) -> bytes:
-    """A script that becomes ``argv``, with these variables in its environment.
+    """A script that becomes ``argv``, with these variables in its environment; it can read ``lines`` as `LINES`.
 
     ``reads``: the command reads what the caller would read, and the script is file descriptor 3.
     """
     # A script on standard input: the command must not read what is left of it.
-    end = " 3<&-" if reads else " </dev/null"
+    end = "" if reads else " </dev/null"
+    if lines:
+        end += handed(lines)
+    elif reads:
+        end += " 3<&-"
     return f"{exports(env)}exec {shlex.join(argv)}{end}\n".encode()

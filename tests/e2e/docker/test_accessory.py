@@ -12,8 +12,8 @@ accessories:
     hosts: {hosts}
     cmd: python3 -c 'import time; print("warm", flush=True); time.sleep(3600)'
     env:
-      clear: {{MODE: "a 'quoted' é"}}
-      secret: [CACHE_KEY]
+      clear: {{MODE: "a 'quoted' é", discovery.type: single-node, DOCKER_HOST: tcp://nowhere}}
+      secret: [CACHE_KEY, "cache.key:CACHE_KEY"]
     files: [config/cache.conf.erb:/etc/cache.conf]
     directories: [data:/data]
 """
@@ -40,6 +40,8 @@ def test_setup_boots_it_and_a_deploy_leaves_it_alone(ship: Ship) -> None:
         )
         env = host.docker("exec", "shop-cache", "sh", "-c", 'printf "%s|%s" "$MODE" "$CACHE_KEY"')
         assert env == "a 'quoted' é|hush-hush-hush"
+        whole = host.docker("exec", "shop-cache", "env").splitlines()
+        assert {"discovery.type=single-node", "cache.key=hush-hush-hush"} <= {*whole}
         assert ship.serving(host) == "one"
     before = first.docker("inspect", "shop-cache", "--format", "{{.Id}}")
     ship.pilotage("accessory", "boot", "all")
@@ -74,6 +76,29 @@ def test_its_data_outlives_its_container_and_not_its_removal(ship: Ship) -> None
     ship.pilotage("accessory", "remove", "cache", "--confirmed")
     assert host.docker("ps", "--all", "--quiet") == ""
     assert not (host.home / "shop-cache").exists()
+
+
+def test_a_command_in_a_container_of_its_own_has_all_that_the_accessory_has(ship: Ship) -> None:
+    cached(ship)
+    ship.release("one")
+    only = ("--hosts", ship.hosts[0].address)
+    within = ("accessory", "exec", "cache", *only, "--")
+    variables = {"discovery.type=single-node", "cache.key=hush-hush-hush"}
+    assert variables <= {*ship.pilotage(*within, "env").out.splitlines()}
+    line = "cat /etc/cache.conf; echo kept > /data/file"
+    assert ship.pilotage(*within, "sh", "-c", line).out == "key = hush-hush-hush\n"
+    ship.pilotage("accessory", "boot", "cache", *only)
+    assert ship.hosts[0].docker("exec", "shop-cache", "cat", "/data/file") == "kept\n"
+
+
+def test_a_reboot_takes_what_the_registry_has_today(ship: Ship) -> None:
+    cached(ship)
+    ship.release("one")
+    ship.pilotage("accessory", "boot", "cache")
+    ship.lab.push(images.app("two", service="shop"), "acme/cache:1")
+    ship.pilotage("accessory", "reboot", "cache")
+    for host in ship.hosts[:2]:
+        assert "VERSION=two" in host.docker("exec", "shop-cache", "env")
 
 
 def test_an_accessory_that_cannot_start_says_why(ship: Ship) -> None:

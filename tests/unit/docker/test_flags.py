@@ -21,10 +21,9 @@ def test_options() -> None:
     assert flags.options({}) == ()
 
 
-def test_labels_volumes_and_environment() -> None:
+def test_labels_and_volumes() -> None:
     assert flags.labels({"a": "1", "b": "x y"}) == ("--label", "a=1", "--label", "b=x y")
     assert flags.volumes(("a:/a", "/b:/b:ro")) == ("--volume", "a:/a", "--volume", "/b:/b:ro")
-    assert flags.environment(("A", "B")) == ("--env", "A", "--env", "B")
 
 
 def test_a_log_has_a_limit_where_nothing_is_said_of_it() -> None:

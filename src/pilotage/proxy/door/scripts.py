@@ -15,8 +15,9 @@ from typing import Any
 from pilotage.proxy.door.config import ADMIN, CLOSING, HOME, HTTP, HTTPS, METRICS
 from pilotage.proxy.door.fragment import DoorSettings, Fragment
 from pilotage.secret import Secret
-from pilotage.shell.fenced import LINES, Command, Then
+from pilotage.shell.fenced import Command, Then
 from pilotage.shell.network import ensure_network
+from pilotage.shell.script import LINES
 
 NAME = "pilotage-door"
 DIRECTORY = ".pilotage/door"

@@ -19,43 +19,6 @@ Argv = tuple[str, ...]
 UNDER_WAY = ("created", "running", "paused", "restarting")
 """Of a container that lives, or is about to."""
 
-_ONE_AT_A_TIME = frozenset(
-    {
-        *(
-            "publish",
-            "publish-all",
-            "p",
-            "P",
-            "expose",
-            "ip",
-            "ip6",
-            "mac-address",
-            "hostname",
-            "h",
-        ),
-        *(
-            "network-alias",
-            "net-alias",
-            "restart",
-            "name",
-            "cidfile",
-            "detach",
-            "d",
-            "rm",
-            "init-path",
-        ),
-        *(
-            "health-cmd",
-            "health-interval",
-            "health-retries",
-            "health-start-period",
-            "health-timeout",
-        ),
-        *("interactive", "i", "tty", "t", "attach", "a"),
-    }
-)
-"""Options of a role that are for the instance that serves: a job beside it could not start with them."""
-
 _FREE = '"$1" container inspect "$2" >/dev/null 2>&1 || exit 0; exec "$1" rename "$2" "$3"'
 
 
@@ -144,7 +107,7 @@ def create_job(
         *(service.docker, "create", "--pull", "never", "--name", name, "--hostname", hostname),
         *_attached(interactive=interactive, terminal=terminal),
         *_network(role),
-        *_made_with(role, environment, labels, without=_ONE_AT_A_TIME),
+        *_made_with(role, environment, labels, without=flags.ONE_AT_A_TIME),
         image,
         *argv,
     )
@@ -163,7 +126,7 @@ def ask(
     return (
         *(service.docker, "run", "--rm", "--pull", "never"),
         *_network(role),
-        *_made_with(role, environment, labels, without=_ONE_AT_A_TIME),
+        *_made_with(role, environment, labels, without=flags.ONE_AT_A_TIME),
         image,
         *argv,
     )

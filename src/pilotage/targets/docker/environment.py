@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pilotage.errors import UsageError
 from pilotage.model import Instance
 from pilotage.secret import Secret, mask, reveal
-from pilotage.shell.fenced import LINES
+from pilotage.shell.script import LINES
 from pilotage.targets.shared.environment import Environment, told
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
