@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pilotage.accessory.accessories import Accessories
-from pilotage.accessory.spec import AccessorySpec, Directory, Environment, File
+from pilotage.accessory.spec import AccessorySpec, Directory, Environment, File, Front
 
-__all__ = ["Accessories", "AccessorySpec", "Directory", "Environment", "File"]
+__all__ = ["Accessories", "AccessorySpec", "Directory", "Environment", "File", "Front"]

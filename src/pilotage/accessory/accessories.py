@@ -17,6 +17,7 @@ from pilotage.accessory.spec import AccessorySpec
 from pilotage.errors import CommandFailed, TargetError
 from pilotage.events import Emit, Note
 from pilotage.image import log_in
+from pilotage.proxy.door import Door
 from pilotage.secret import mask
 from pilotage.shell.base import Result, Shell, Stream
 from pilotage.shell.lines import Lines
@@ -41,12 +42,14 @@ class Accessories:
     # -- verbs ---------------------------------------------------------------------------------
 
     async def boot(self, spec: AccessorySpec) -> None:
-        """Run it on all of its hosts; where it runs already, nothing is done. Idempotent.
+        """Run it on all of its hosts, behind their doors where it answers requests from outside. Idempotent.
 
         Raises
         ------
         TargetError
             It could not be run on some host; what was begun on others is finished.
+        ProxyError
+            It runs, and a door does not take what it wants.
         """
         await self._everywhere(spec, self._boot)
 
@@ -80,6 +83,9 @@ class Accessories:
         """Remove its container, its image, and its folder **with all the data in it**. Idempotent."""
 
         async def one(spec: AccessorySpec, host: str) -> None:
+            if spec.front:
+                door = Door(self.shells[host], spec.front.doors[host], self.emit)
+                await door.drop(spec.front.fragment.service, None)
             await self._take_down(spec, host)
             image = commands.remove_image(spec.image, docker=self.docker)
             await self._do(host, image, check=False)
@@ -172,6 +178,13 @@ class Accessories:
     # -- one host ------------------------------------------------------------------------------
 
     async def _boot(self, spec: AccessorySpec, host: str) -> None:
+        await self._run(spec, host)
+        if spec.front:
+            door = Door(self.shells[host], spec.front.doors[host], self.emit)
+            given = spec.front.certificate
+            await door.put(spec.front.fragment, None, certificate=given, waits=True)
+
+    async def _run(self, spec: AccessorySpec, host: str) -> None:
         state = await self._state(spec, host)
         if state == "running":
             self.emit(Note(text=f"{spec.service} runs already on {host}"))

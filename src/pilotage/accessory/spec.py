@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pilotage.image import Login
+from pilotage.proxy.door import DoorSettings, Fragment, OwnCertificate
 from pilotage.secret import Secret
 
 Environment = Mapping[str, str | Secret]
@@ -53,11 +54,21 @@ class File(Mount):
 
 
 @dataclass(frozen=True, slots=True)
+class Front:
+    """What it wants of the doors of its hosts. ``doors``: how each is run."""
+
+    fragment: Fragment
+    doors: Mapping[str, DoorSettings]
+    certificate: OwnCertificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccessorySpec:
     """One accessory. ``name``: its key in the configuration. ``service``: what its container is called.
 
     ``env``: its environment on each of its hosts. ``publish``: ``[ADDRESS:]PORT:PORT``, or None.
-    ``cmd``: words for the image's entrypoint, as a shell would split them.
+    ``cmd``: words for the image's entrypoint, as a shell would split them. ``front``: for one that answers requests
+    from outside.
     """
 
     name: str
@@ -76,6 +87,7 @@ class AccessorySpec:
     directories: tuple[Directory, ...] = ()
     volumes: tuple[str, ...] = ()
     login: Login | None = None
+    front: Front | None = None
 
     @property
     def folder(self) -> str:

@@ -219,6 +219,7 @@ class Config:
     ``path`` is the file, ``root`` the project's folder. ``not_run`` lists the commands that the files
     name and that were not run, as ``file:line: command``: while it has any, values that come from
     them read ``[not run: command]``. ``file`` is the file as it is written, in its long form.
+    ``accessory_proxies``: of the accessories that are behind the door, by name.
     """
 
     path: Path
@@ -243,6 +244,7 @@ class Config:
     hooks_path: Path
     secrets_path: Path
     error_pages_path: Path | None
+    accessory_proxies: Mapping[str, ProxyConfig]
     file: File = field(repr=False)
     store: Secrets = field(repr=False)
     erb_not_run: tuple[str, ...] = ()

@@ -13,7 +13,12 @@ from pydantic import BaseModel
 from pilotage.config.config import Config
 from pilotage.secret import MASK, Secret, mask
 
-_HIDDEN = frozenset({"file", "store", "erb_not_run", "roles", "databases", "primary", "version"})
+_HIDDEN = frozenset(
+    {
+        *("file", "store", "erb_not_run", "roles", "databases", "primary", "version"),
+        "accessory_proxies",  # the accessories have them
+    }
+)
 _OTHERS = (
     "registry",
     "builder",

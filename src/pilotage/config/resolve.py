@@ -87,6 +87,13 @@ def resolve(
         hooks_path=_path(root, file.hooks_path),
         secrets_path=_path(root, file.secrets_path),
         error_pages_path=_path(root, file.error_pages_path) if file.error_pages_path else None,
+        accessory_proxies=MappingProxyType(
+            {
+                name: _proxy(section.proxy, local=local)
+                for name, section in file.accessories.items()
+                if isinstance(section.proxy, Proxy) and section.proxy.model_fields_set
+            }
+        ),
         file=file,
         store=secrets,
         erb_not_run=not_run,

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pilotage.accessory import AccessorySpec, Directory, Environment, File
+from pilotage.accessory import AccessorySpec, Directory, Environment, File, Front
 from pilotage.config import Config
 from pilotage.config.erb import Context, render
 from pilotage.config.schema.kamal import Accessory, Place
@@ -14,6 +14,7 @@ from pilotage.config.select import accessory_hosts, matching
 from pilotage.errors import ConfigError, UsageError
 from pilotage.image import Login
 from pilotage.secret import Secret, reveal
+from pilotage.wiring.edges import certificate, door_settings, fragment, settings_of_doors
 
 
 def accessory_of(config: Config, name: str, *, whole: bool = True) -> AccessorySpec:
@@ -40,7 +41,7 @@ def accessory_of(config: Config, name: str, *, whole: bool = True) -> AccessoryS
     env = _env(config, name, found) if whole else {}
     return AccessorySpec(
         name=name,
-        service=found.service or f"{config.service}-{name}",
+        service=_container(config, name, found),
         image=_image(config, name, found),
         hosts=hosts,
         cmd=found.cmd,
@@ -55,7 +56,34 @@ def accessory_of(config: Config, name: str, *, whole: bool = True) -> AccessoryS
         directories=tuple(_directory(it) for it in found.directories),
         volumes=found.volumes,
         login=_login(config, name, found) if whole else None,
+        front=_front(config, name, found, hosts, whole=whole),
     )
+
+
+def _front(
+    config: Config, name: str, accessory: Accessory, hosts: tuple[str, ...], *, whole: bool
+) -> Front | None:
+    """A host has one door: where roles take traffic, theirs."""
+    proxy = config.accessory_proxies.get(name)
+    if proxy is None:
+        return None
+    container = _container(config, name, accessory)
+    own = certificate(config, proxy) if whole else None
+    doors = settings_of_doors(config, "docker")
+    return Front(
+        fragment(
+            *(config, proxy),
+            service=f"{container}.accessory",
+            upstream=f"{container}:{proxy.app_port}",
+            certificate=own,
+        ),
+        {host: doors.get(host) or door_settings(proxy, "docker") for host in hosts},
+        own,
+    )
+
+
+def _container(config: Config, name: str, accessory: Accessory) -> str:
+    return accessory.service or f"{config.service}-{name}"
 
 
 def _image(config: Config, name: str, accessory: Accessory) -> str:

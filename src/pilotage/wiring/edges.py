@@ -51,7 +51,9 @@ def open_edges(
         Two roles on a host ask for the same requests.
     """
     secret = use is Use.ACT
-    certificates = {r.name: _certificate(config, r) if secret else None for r in traffic_of(config)}
+    certificates = {
+        r.name: certificate(config, r.proxy) if secret else None for r in traffic_of(config)
+    }
 
     def entrance(host: str, role: RoleConfig) -> Entrance:
         container = edge_container(config, service, role)
@@ -67,7 +69,12 @@ def open_edges(
         return Entrance(
             edge=EnvoyProxy(edge, place),
             door=Door(fleet[host], door_settings(role.proxy, service.docker), emit),
-            fragment=fragment(config, role, container, certificates[role.name]),
+            fragment=fragment(
+                *(config, role.proxy),
+                service=container.part,
+                upstream=f"{container.name}:{EDGE_PORT}",
+                certificate=certificates[role.name],
+            ),
             state_dir=service.state_dir,
             certificate=certificates[role.name],
         )
@@ -132,8 +139,8 @@ def _by_host(config: Config) -> dict[str, tuple[RoleConfig, ...]]:
 def open_doors(config: Config, service: DockerService, fleet: Fleet, emit: Emit) -> dict[str, Door]:
     """The door of each host with a role that takes traffic, for `pilotage proxy`."""
     return {
-        host: Door(fleet[host], door_settings(roles[0].proxy, service.docker), emit)
-        for host, roles in _by_host(config).items()
+        host: Door(fleet[host], settings, emit)
+        for host, settings in settings_of_doors(config, service.docker).items()
     }
 
 
@@ -142,14 +149,25 @@ def service_name(service: DockerService) -> str:
     return "-".join(filter(None, (service.service, service.destination)))
 
 
+def settings_of_doors(config: Config, program: str) -> dict[str, DoorSettings]:
+    """How the door of each host is run whose roles take traffic."""
+    return {
+        host: door_settings(roles[0].proxy, program) for host, roles in _by_host(config).items()
+    }
+
+
 def fragment(
-    config: Config, role: RoleConfig, container: EdgeContainer, certificate: OwnCertificate | None
+    config: Config,
+    proxy: ProxyConfig,
+    *,
+    service: str,
+    upstream: str,
+    certificate: OwnCertificate | None,
 ) -> Fragment:
-    """What a role wants of the door."""
-    proxy = role.proxy
+    """What a role or an accessory wants of the door."""
     return Fragment(
-        service=container.part,
-        upstream=f"{container.name}:{EDGE_PORT}",
+        service=service,
+        upstream=upstream,
         names=proxy.hosts,
         prefixes=proxy.path_prefixes,
         strip=proxy.strip_path_prefix,
@@ -180,8 +198,9 @@ def door_settings(proxy: ProxyConfig, program: str) -> DoorSettings:
     )
 
 
-def _certificate(config: Config, role: RoleConfig) -> OwnCertificate | None:
-    given = role.proxy.certificate
+def certificate(config: Config, proxy: ProxyConfig) -> OwnCertificate | None:
+    """Its own certificate, where it has one. Raises `SecretMissing`."""
+    given = proxy.certificate
     if given is None:
         return None
     chain, key = (

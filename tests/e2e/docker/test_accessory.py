@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.e2e.docker.conftest import Ship
 from tests.lab import images
 
@@ -89,6 +91,48 @@ def test_a_command_in_a_container_of_its_own_has_all_that_the_accessory_has(ship
     assert ship.pilotage(*within, "sh", "-c", line).out == "key = hush-hush-hush\n"
     ship.pilotage("accessory", "boot", "cache", *only)
     assert ship.hosts[0].docker("exec", "shop-cache", "cat", "/data/file") == "kept\n"
+
+
+BOARD = """\
+proxy: {{host: shop.test}}
+accessories:
+  board:
+    image: {image}
+    host: {host}
+    cmd: python3 -m http.server 9000
+    proxy: {{host: board.test, app_port: 9000, run: {{debug: true}}}}
+"""
+
+
+def test_one_with_a_proxy_is_behind_the_door(ship: Ship) -> None:
+    """Through a deploy and another container, until it is removed."""
+    host = ship.hosts[0]
+    image = ship.lab.push(images.python(), "acme/board:1")
+    ship.configure(more=BOARD.format(image=image, host=host.address))
+    ship.release("one")
+    ship.pilotage("setup", "--skip-push")
+
+    def board() -> int:
+        """What it answers once it listens."""
+        for _ in range(100):
+            if (status := ship.ask(host, "/", name="board.test")[0]) != 502:
+                break
+            time.sleep(0.2)
+        return status
+
+    assert board() == 200
+    assert ship.ask(host, name="shop.test") == (200, "one")
+    ship.pilotage("accessory", "reboot", "board")
+    ship.release("two")
+    ship.deploy()
+    assert board() == 200
+    assert ship.ask(host, name="shop.test") == (200, "two")
+    ship.pilotage("accessory", "remove", "board", "-y")
+    assert board() == 404
+    assert ship.ask(host, name="shop.test") == (200, "two")
+    ship.pilotage("accessory", "boot", "board")
+    ship.pilotage("remove", "-y")
+    assert host.docker("ps", "--all", "--quiet") == ""
 
 
 def test_a_reboot_takes_what_the_registry_has_today(ship: Ship) -> None:

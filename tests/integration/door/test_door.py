@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pilotage.errors import LeaseLost, ProxyError
+from pilotage.proxy.door import Fragment
 
 pytestmark = pytest.mark.integration
 
@@ -127,6 +128,34 @@ def test_kamals_proxy_has_the_ports_until_there_is_somewhere_to_send_requests(te
         await way.serve(shop, one)
         assert await way.ask("any.test") == (200, "one")
         assert "kamal-proxy" not in containers(way)
+
+    tell(story)
+
+
+def test_who_waits_leaves_kamals_proxy_to_those_that_it_serves(tell):
+    async def story(way):
+        one = await way.app("one")
+        way.host.docker(
+            *("run", "--detach", "--name", "kamal-proxy", "--publish", "80:80", "caddy:2"),
+            *("caddy", "respond", "--listen", ":80", "kamal"),
+        )
+        labels = ("--label", "service=shop", "--label", "role=web", "--label", "destination=")
+        served = way.host.docker("run", "--detach", *labels, "caddy:2").strip()
+        shop = way.entrance("shop")
+        beside = Fragment("shop-board.accessory", one.endpoint.address, names=("board.test",))
+        await shop.door.put(beside, None, waits=True)
+        assert await way.ask("board.test") == (200, "kamal")
+        await way.serve(shop, one)
+        assert await way.ask("board.test") == (200, "one")
+        await shop.remove(token=1)
+        assert await way.ask("board.test") == (200, "one")
+        await shop.door.drop(beside.service, None)
+        assert "pilotage-door" not in containers(way)
+        # Nobody with a role is behind it: it would go on sending requests to where the accessory was.
+        way.host.docker("rm", "--force", served)
+        way.host.docker("start", "kamal-proxy")
+        await shop.door.put(beside, None, waits=True)
+        assert await way.ask("board.test") == (200, "one")
 
     tell(story)
 

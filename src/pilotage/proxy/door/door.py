@@ -50,15 +50,17 @@ class Door:
     async def put(
         self,
         fragment: Fragment,
-        fence: Fence,
+        fence: Fence | None,
         found: Found | None = None,
         *,
         certificate: OwnCertificate | None = None,
+        waits: bool = False,
     ) -> bool:
         """Have the door do what a service wants, and start it where it does not run.
 
         Whether that changed anything. ``fence``: the service's own, with its deployer's token. ``found``:
-        what `look` found just now.
+        what `look` found just now. ``waits``: it is not started in the place of Kamal's proxy, as long as that
+        serves somebody's roles.
 
         Raises
         ------
@@ -73,13 +75,13 @@ class Door:
             if found.running and fragment in found.fragments:
                 return False
             if await self._write(found, fragment.service, fragment, fence, certificate):
-                if not found.running:
+                if not found.running and not (waits and await self._kamal_serves(found)):
                     await self._start(found, fragment.service, fence)
                 return True
             found = None
         raise self._overtaken()
 
-    async def drop(self, service: str, fence: Fence) -> None:
+    async def drop(self, service: str, fence: Fence | None) -> None:
         """Take a service's part away; with the last one the door goes, too. Idempotent."""
         for _ in range(_TRIES):
             found = await self.look()
@@ -153,10 +155,10 @@ class Door:
         """
         if found.may_take_over:
             return
-        ran = await self._run((scripts.others(self.settings),), None)
+        others = await self._others()
         parts = (service, *(fragment.service for fragment in found.fragments))
         known = {part.partition(".")[0] for part in parts}  # `SERVICE.ROLE` is a service's as well
-        left = sorted({line for line in ran.last.out.splitlines() if line and line not in known})
+        left = sorted(others - known)
         if left:
             raise ProxyError(
                 f"{scripts.KAMAL} has the ports, and may serve others as well: {', '.join(left)}",
@@ -165,6 +167,14 @@ class Door:
                 next="`pilotage proxy boot --take-over` allows it; then deploy this and, at once, those with "
                 "pilotage as well: until then nobody answers for them",
             )
+
+    async def _kamal_serves(self, found: Found) -> bool:
+        return found.kamal and bool(await self._others())
+
+    async def _others(self) -> set[str]:
+        """The services with a role that run on the host."""
+        ran = await self._run((scripts.others(self.settings),), None)
+        return {line for line in ran.last.out.splitlines() if line}
 
     # -- how ---------------------------------------------------------------------------------
 
