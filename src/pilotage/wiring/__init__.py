@@ -25,7 +25,7 @@ from pilotage.wiring.goals import (
 from pilotage.wiring.hooks import hooks_of
 from pilotage.wiring.open import open_project
 from pilotage.wiring.project import Project, find_release
-from pilotage.wiring.tidy import tidy
+from pilotage.wiring.tidy import prune, tidy
 from pilotage.wiring.use import Use
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "goal_of",
     "hooks_of",
     "open_project",
+    "prune",
     "release_before",
     "rollback_goal",
     "tidy",

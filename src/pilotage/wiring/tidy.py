@@ -11,26 +11,46 @@ from pilotage.store import Claim, hold
 from pilotage.wiring.project import Project
 
 
-async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
+async def prune(project: Project, claim: Claim, emit: Emit) -> None:
     """Keep what runs, what is wanted, and the last ``retain_containers`` releases; remove the rest.
 
-    Under the deploy lock, so that no deploy starts from what is being removed; when somebody else has
-    it already, it is left to him.
+    Under the deploy lock, so that no deploy starts from what is being removed.
+
+    Raises
+    ------
+    LeaseHeld
+        Somebody deploys; nothing was touched.
+    TargetError
+        Not all that is old could be removed.
     """
+    async with hold(project.world.store, claim, emit) as lease:
+        lines = await _remove(project, lease.token)
+    for line in lines:
+        emit(Note(text=line))
+
+
+async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
+    """`prune` after a deploy, which is done: what cannot be removed now is left to the next one."""
     try:
         async with hold(project.world.store, replace(claim, wait=0.0), ignore) as lease:
-            keep = kept(await _seen(project), project.config.retain_containers)
-            removed = await project.source.prune(keep)
-            told = await project.place.tidy(keep, lease.token)
+            lines = await _remove(project, lease.token)
     except LeaseHeld:
         return
     except PilotageError as error:
         emit(Note(text=f"not all that is old was removed: {error.what}", level="warning"))
         return
-    if removed:
-        emit(Note(text=f"removed {len(removed)} old checkout(s): {', '.join(removed)}"))
-    for line in told:
+    for line in lines:
         emit(Note(text=line))
+
+
+async def _remove(project: Project, token: int) -> tuple[str, ...]:
+    """What was removed, in lines."""
+    keep = kept(await _seen(project), project.config.retain_containers)
+    removed = await project.source.prune(keep)
+    told = await project.place.tidy(keep, token)
+    if removed:
+        told = (f"removed {len(removed)} old checkout(s): {', '.join(removed)}", *told)
+    return told
 
 
 async def _seen(project: Project) -> Observed:

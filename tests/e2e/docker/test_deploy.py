@@ -58,7 +58,10 @@ def test_what_is_old_is_removed_at_the_end_of_a_deploy(ship: Ship) -> None:
     )
     assert revisions[2] not in images.split()
     assert revisions[0] in images.split()
-    ship.pilotage("prune")
+    ship.pilotage("lock", "acquire", "-m", "a freeze")
+    assert "a freeze" in ship.pilotage("prune", status=1).err
+    ship.pilotage("lock", "release")
+    ship.pilotage("prune", "all")
     details = ship.pilotage("proxy", "details")
     assert details.out.count("pilotage-door") == 2
     ship.pilotage("proxy", "reboot", "--confirmed")
