@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 import sys
@@ -129,11 +130,15 @@ def _connects(config: Config, use: Use) -> bool:
 
 def typed(words: tuple[str, ...]) -> str:
     """A command line to be written down. The values of ``--env`` are nobody else's business."""
-    shown = [
-        f"{word.partition('=')[0]}={MASK}" if before in ("-e", "--env") and "=" in word else word
-        for before, word in zip(("", *words), words, strict=False)
-    ]
-    return shlex.join(shown)
+    pairs = zip(("", *words), words, strict=False)
+    return shlex.join(_without_value(before, word) for before, word in pairs)
+
+
+def _without_value(before: str, word: str) -> str:
+    found = re.fullmatch(r"(-e|--env=)?([^=:]+[=:]).*", word, re.DOTALL)
+    if found is None or not (found[1] or re.fullmatch(r"-[A-Za-z]*e|--env", before)):
+        return word
+    return f"{found[1] or ''}{found[2]}{MASK}"
 
 
 def claim(what: str, *, reason: str = "", wait: float = 0.0) -> Claim:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -111,7 +112,7 @@ def _revision(observed: Observed, release: str) -> str:
 
 
 def variables(given: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` of a command line.
+    """``NAME=VALUE`` of a command line, or ``NAME:VALUE``, as Kamal has it.
 
     Raises
     ------
@@ -120,10 +121,11 @@ def variables(given: Iterable[str]) -> dict[str, str]:
     """
     found = {}
     for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise UsageError(f"--env {text!r} should be NAME=VALUE")
-        found[name] = value
+        parts = re.fullmatch(r"([^=:]+)[=:](.*)", text, re.DOTALL)
+        if parts is None:
+            # Of what may be a secret only its name is shown.
+            raise UsageError(f"--env {re.split('[=:]', text)[0]!r} should be NAME=VALUE")
+        found[parts[1]] = parts[2]
     return found
 
 

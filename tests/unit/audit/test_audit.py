@@ -171,6 +171,13 @@ def test_values_of_variables_are_not_written_down():
     assert typed(words) == "app exec -e 'TOKEN=[secret]' --env 'B=[secret]' A=1 'a b'"
 
 
+@pytest.mark.parametrize("word", ["--env=TOKEN=hush", "-eTOKEN=hush", "-eTOKEN:a=hush\nhush"])
+def test_the_value_of_a_variable_is_not_written_down_however_it_is_typed(word: str) -> None:
+    assert "hush" not in typed(("app", "exec", word, "env"))
+    assert "TOKEN" in typed(("app", "exec", word, "env"))
+    assert "hush" not in typed(("app", "exec", "-pe", "TOKEN:hush", "env"))
+
+
 def test_lines_on_a_host_are_what_they_were_and_all_of_them_or_none(tmp_path: Path) -> None:
     folder = str(tmp_path / "a 'folder' $HOME")
     text = '{"said": "it\'s `x` $HOME \\\\n ✓"}\n'.encode()

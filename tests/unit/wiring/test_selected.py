@@ -11,7 +11,7 @@ from pilotage.config.select import Place
 from pilotage.errors import UsageError
 from pilotage.model import Role
 from pilotage.plan import Layout
-from pilotage.wiring.selected import selected
+from pilotage.wiring.selected import selected, variables
 
 ROLES = (
     Role("web", ("h1", "h2"), traffic=True),
@@ -45,3 +45,18 @@ def test_a_host_switches_as_a_whole() -> None:
     with pytest.raises(UsageError, match="web and admin take requests on h1") as refused:
         only(("h1", "web"), ("h2", "web"))
     assert refused.value.next == "select all of them: --roles web,admin"
+
+
+def test_variables_are_given_in_either_way() -> None:
+    given = ("A=b:c", "URL:http://x?a=b", "EMPTY=", "LINES=a\nb")
+    assert variables(given) == {
+        "A": "b:c",
+        "URL": "http://x?a=b",
+        "EMPTY": "",
+        "LINES": "a\nb",
+    }
+    with pytest.raises(UsageError, match="'WORD' should be NAME=VALUE"):
+        variables(("WORD",))
+    with pytest.raises(UsageError) as refused:
+        variables(("=hush",))
+    assert "hush" not in str(refused.value)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.option("--reuse", is_flag=True, help="In what runs already, where that can be entered.")
 @click.option("--detach", is_flag=True, help="Do not wait for its end.")
 @click.option("--raw", is_flag=True, help="Print what it prints, and nothing else.")
-@click.option("-e", "--env", metavar="NAME=VALUE", multiple=True, help="A variable more.")
+@click.option(
+    "-e", "--env", metavar="NAME=VALUE", multiple=True, help="A variable more; or NAME:VALUE."
+)
 @click.option(
     "--version", "revision", metavar="REV", help="A release other than the one that runs."
 )
