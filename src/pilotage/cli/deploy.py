@@ -25,6 +25,7 @@ from pilotage.cli.options import Settings, common, deploying, json_option
 @click.option(
     "-P", "--skip-push", is_flag=True, help="Take the image that is in the registry: build nothing."
 )
+@click.option("--no-cache", "fresh", is_flag=True, help="Build everything anew.")
 @selecting
 @deploying
 @json_option
@@ -35,6 +36,7 @@ def command(
     revision: str | None,
     again: bool,
     skip_push: bool,
+    fresh: bool,
     expect: str | None,
     downtime: bool,
     live_on_failure: bool,
@@ -85,7 +87,7 @@ def command(
             text = f"{hazard.where}: {hazard.message} ({hazard.rule})"
             emit(Note(text=text, level="warning"))
         if not skip_push:
-            await project.place.build(found.sha)
+            await project.place.build(found.sha, fresh=fresh)
             project.place.fetch_ahead(found.sha)
         who = claim(f"deploy {goal.release.id}", reason=reason, wait=lock_wait)
         plan = await verb.deploy(

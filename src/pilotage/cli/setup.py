@@ -14,6 +14,7 @@ from pilotage.cli.options import Settings, common, deploying
 @click.option(
     "-P", "--skip-push", is_flag=True, help="Take the image that is in the registry: build nothing."
 )
+@click.option("--no-cache", "fresh", is_flag=True, help="Build everything anew.")
 @deploying
 @common
 @click.pass_context
@@ -24,6 +25,7 @@ def command(
     *,
     revision: str | None,
     skip_push: bool,
+    fresh: bool,
     lock_wait: float,
     reason: str,
 ) -> None:
@@ -58,6 +60,7 @@ def command(
 
     run(main())
     words = ["--skip-push"] if skip_push else []
+    words += ["--no-cache"] if fresh else []
     words += ["--version", revision] if revision else []
     words += ["--reason", reason] if reason else []
     ctx.obj = replace(settings, connected=True)  # one command, one `pre-connect`

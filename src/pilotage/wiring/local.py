@@ -104,7 +104,7 @@ class _Question:
         return Answer(process.returncode or 0, said, wrong, str(config.root))
 
 
-async def _nothing(revision: str) -> None:
+async def _nothing(revision: str, *, fresh: bool = False) -> None:
     """The checkout itself is run."""
 
 

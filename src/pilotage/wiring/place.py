@@ -76,6 +76,18 @@ class Ask(Protocol):
     ) -> Answer: ...
 
 
+class Build(Protocol):
+    """Makes what hosts need of a revision. ``fresh``: without a cache of what was made before.
+
+    Raises
+    ------
+    TargetError
+        It could not be made, or brought to where hosts find it; nothing else was touched.
+    """
+
+    async def __call__(self, revision: str, *, fresh: bool = False) -> None: ...
+
+
 class FetchAhead(Protocol):
     """Has the hosts begin to fetch a revision. ``kept``: what one still has of it is taken as it is."""
 
@@ -108,7 +120,7 @@ class Place:
     host: str
     wipe: Callable[[], Awaitable[tuple[str, ...]]]
     ask: Ask
-    build: Callable[[str], Awaitable[None]]
+    build: Build
     tidy: Tidy
     fetch_ahead: FetchAhead = _nothing
     notes: tuple[str, ...] = ()

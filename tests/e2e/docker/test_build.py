@@ -52,8 +52,9 @@ def test_a_deploy_builds_what_is_committed_and_runs_it(workshop: Ship) -> None:
     (ship.root / "note.txt").write_text("not committed\n")
     refused = ship.pilotage("deploy", status=2)
     assert "changes that are not committed: note.txt" in refused.err
-    said = ship.pilotage("deploy", "--version", "HEAD", "-v")
+    said = ship.pilotage("deploy", "--version", "HEAD", "--no-cache", "-v")
     assert "hush" not in said.out + said.err
+    assert "--no-cache" in said.out + said.err
     host = ship.hosts[0]
     assert ship.serving(host) == "built"
     revision = ship.git("rev-parse", "HEAD")
