@@ -84,7 +84,9 @@ class Buffering(Section):
 
     requests: Flag = Field(default=True, description="Buffer requests.")
     responses: Flag = Field(default=True, description="Buffer responses.")
-    max_request_body: Whole | None = Field(default=None, description="Largest request body; 1 GB.")
+    max_request_body: Whole | None = Field(
+        default=None, description="Largest request body; no limit, where Kamal has 1 GB."
+    )
     max_response_body: Whole | None = Field(
         default=None, description="Largest response body; no limit."
     )
