@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pilotage.image.architecture import architecture, runs_on
 from pilotage.image.login import log_in_command, refused
 from pilotage.image.spec import Login
 from pilotage.shell.base import Shell
+from pilotage.shell.everywhere import everywhere
 from pilotage.shell.fenced import Command, Ran, run_script
 from pilotage.shell.local import LocalShell
 
@@ -58,14 +58,8 @@ class Delivery:
             A host has no room, cannot log in, the registry has no such image, or it is made for another
             architecture; every host is named, and what others pulled stays.
         """
-        told = await asyncio.gather(
-            *(self.fetch(image, shell) for shell in self.shells.values()), return_exceptions=True
-        )
-        results = dict(zip(self.shells, told, strict=True))
-        failed = {host: it for host, it in results.items() if isinstance(it, BaseException)}
-        if failed:
-            raise _failed(image, failed)
-        return {host: str(found) for host, found in results.items()}
+        pulls = {host: self.fetch(image, shell) for host, shell in self.shells.items()}
+        return await everywhere(pulls, failed=f"{image} could not be had")
 
     async def has(self, image: str, shell: Shell) -> bool:
         """Whether a host has an image."""
@@ -142,19 +136,4 @@ def _require_runs(image: str, made_for: str, shell: Shell, told: str) -> None:
         state="nothing was started",
         next=f"set `builder.arch` to {own} (a list, where hosts differ); then build and push it again "
         "(`pilotage build push`)",
-    )
-
-
-def _failed(image: str, failed: Mapping[str, BaseException]) -> BaseException:
-    lines, todo = "", set()
-    for host, error in failed.items():
-        if not isinstance(error, TargetError):
-            return error
-        lines += f"\n    {host}: {error.what}"
-        todo.add(error.next)
-    return TargetError(
-        f"{image} could not be had on {len(failed)} host(s):{lines}",
-        where=", ".join(failed),
-        state="nothing was started",
-        next=todo.pop() if len(todo) == 1 else "mend what each host says; then run this again",
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from pilotage.errors import HostError, HostKeyUnknown, HostUnreachable
 from pilotage.shell.address import SshSettings
 from pilotage.shell.base import Shell
+from pilotage.shell.everywhere import reasons
 from pilotage.shell.local import LocalShell
 from pilotage.shell.traced import Trace, TracedShell
 
@@ -116,7 +117,6 @@ class Fleet:
 
 
 def _together(failures: Mapping[str, HostError], *, of: int) -> HostUnreachable:
-    lines = "".join(f"\n    {host}: {error.what}" for host, error in failures.items())
     unknown = [host for host, error in failures.items() if isinstance(error, HostKeyUnknown)]
     steps = {error.next for error in failures.values() if not isinstance(error, HostKeyUnknown)}
     if unknown:
@@ -125,7 +125,7 @@ def _together(failures: Mapping[str, HostError], *, of: int) -> HostUnreachable:
             f"then `pilotage server trust {' '.join(unknown)}`"
         )
     return HostUnreachable(
-        f"{len(failures)} of {of} hosts cannot be reached:{lines}",
+        f"{len(failures)} of {of} hosts cannot be reached:{reasons(failures)}",
         where=", ".join(failures),
         state="nothing was begun on any host",
         next="; ".join(sorted(steps)),

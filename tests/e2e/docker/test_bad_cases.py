@@ -132,6 +132,9 @@ def test_hosts(ship: Ship, tmp_path: Path) -> None:
     second.fill_disk(leave=100 << 20)
     try:
         refused(ship, "MiB are free", "512", where=second.address, next="pilotage prune")
+        with programs(first, docker=old):
+            each = f"{first.address}: Docker 19.03.15 is too old", f"{second.address}: "
+            refused(ship, "on 2 of 2 hosts", "MiB are free", *each, next="pilotage prune")
     finally:
         second.empty_disk()
 
@@ -165,18 +168,18 @@ def test_images_and_secrets(ship: Ship, tmp_path: Path) -> None:
     ship.release("one")
     ship.deploy()
     server = ship.lab.registry.address
-    # What every host says is told of the one that said it first.
-    network, _, _ = ship.hosts[0].address.rpartition(".")
+    # What every host says is told once, of all of them.
+    both = ", ".join(host.address for host in ship.hosts[:2])
 
     ship.git("commit", "-q", "--allow-empty", "-m", "no image")
     revision = ship.git("rev-parse", "HEAD")
-    refused(ship, revision, "could not be pulled", where=network, next="build push")
+    refused(ship, revision, "could not be pulled", where=both, next="build push")
 
     for_another = images.app("two", service="shop").extend(architecture="s390x")
     ship.lab.push(for_another, f"acme/shop:{revision}")
     own = architecture(os.uname().machine)
     words = "is made for linux/s390x", f"this host is linux/{own}"
-    refused(ship, *words, where=network, next=f"set `builder.arch` to {own}")
+    refused(ship, *words, where=both, next=f"set `builder.arch` to {own}")
 
     nowhere = f"{ship.lab.network.address}:{free_port()}"
     with edited(ship, server, nowhere):

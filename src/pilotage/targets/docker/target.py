@@ -20,6 +20,7 @@ from pilotage.events import Emit
 from pilotage.model import Host, Instance
 from pilotage.secret import Secret
 from pilotage.shell.base import Shell
+from pilotage.shell.everywhere import everywhere
 from pilotage.shell.fenced import Command, Lock, Part, Ran, Then
 from pilotage.shell.lines import Lines
 from pilotage.targets.base import SOON, Gate, Job, OnOutput, OnWritten, TargetView
@@ -145,7 +146,8 @@ class DockerTarget:
     async def fetch(self, revision: str) -> None:
         """Have the release's image, and the network, on every host, all at once.
 
-        Whoever asks while that is under way, or after it, waits for the same.
+        Whoever asks while that is under way, or after it, waits for the same. Where it fails, every host on which
+        it does is named with its own reason.
         """
         self.fetch_ahead(revision)
         try:
@@ -171,7 +173,8 @@ class DockerTarget:
                 fetching.cancel()
                 await asyncio.gather(fetching, return_exceptions=True)
 
-        await asyncio.gather(*(one(name) for name in self.service.hosts))
+        asked = {name: one(name) for name in self.service.hosts}
+        await everywhere(asked, failed=f"{self.images.reference(revision)} could not be had")
 
     async def close(self) -> None:
         """Let go of what nobody waits for any more."""
