@@ -31,6 +31,7 @@ from pilotage.observe import World, observe
 from pilotage.plan import (
     Goal,
     Plan,
+    as_before,
     plan_boot,
     plan_contract,
     plan_deploy,
@@ -90,7 +91,7 @@ async def deploy(
     if done.verb == "return":
         raise Refused(
             f"release {done.spec.to} was aborted before: {done.spec.aborted_reason}",
-            state=_serving(done.spec.from_),
+            state=as_before(done, goal),
             next="deploy a new revision that mends it, or this one again with --again",
         )
     return done
@@ -435,7 +436,7 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
         await _tell_state(run, error)
         error.next = "run the command again: it goes on with the way back"
         return
-    error.state = _serving(spec.from_)
+    error.state = as_before(plan, goal)
     error.next = error.next or "deploy a revision that mends it, or this one again with --again"
 
 
@@ -451,12 +452,6 @@ async def _unboot(run: Run, error: PilotageError) -> None:
         return
     error.state = "what ran before is as it was; what was started is stopped again"
     error.next = error.next or "mend it, then run the command again"
-
-
-def _serving(release: str | None) -> str:
-    if release is None:
-        return "nothing serves: there was no release before"
-    return f"release {release} serves as before"
 
 
 async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
@@ -477,6 +472,7 @@ async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
             state,
             spec=plan.spec if moves else state.spec,
             hosts=tuple(dict.fromkeys((*state.hosts, *hosts))),
+            stopped=tuple(dict.fromkeys((*state.stopped, *plan.stopped))),
             releases=trimmed(state),
             history=(*map(_closed, state.history), entry)[-HISTORY_LENGTH:],
         )
@@ -512,14 +508,22 @@ async def _end(run: Run, entry: HistoryEntry) -> None:
     """Close the entry of the history. A deployer that lost its lease leaves that to the next one."""
     try:
         ended = replace(entry, ended_at=await run.world.store.now())
+        started = _started(run.plan) if ended.outcome == "done" else ()
 
         def end(state: DeployState) -> DeployState:
             rows = (ended if row.id == entry.id else row for row in state.history)
-            return replace(state, history=tuple(rows))
+            stopped = (place for place in state.stopped if place not in started)
+            return replace(state, history=tuple(rows), stopped=tuple(stopped))
 
         await run.world.store.update(end, token=run.token)
     except PilotageError as error:
         run.emit(Note(text=f"the history was not written: {error.what}", level="warning"))
+
+
+def _started(plan: Plan) -> set[tuple[str, str]]:
+    """The places (host, role) where what runs was seen healthy: nobody means them to be stopped any more."""
+    checks = (step for step in plan.steps if isinstance(step, Check))
+    return {(i.host, i.role) for step in checks for i in step.instances}
 
 
 async def _is_aborted(run: Run) -> bool:

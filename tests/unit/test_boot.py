@@ -14,7 +14,7 @@ from pilotage.cli.standing import standing
 from pilotage.errors import Refused, Unhealthy, UsageError
 from pilotage.model import Spec, release_id
 from pilotage.observe import observe
-from pilotage.plan import Goal, Plan, plan_boot, plan_stop
+from pilotage.plan import Goal, Plan, current, plan_boot, plan_stop
 from pilotage.steps import Switch
 from pilotage.wiring.selected import variables
 
@@ -96,6 +96,66 @@ def test_what_is_stopped_is_seen_started_again_and_started_by_a_deploy():
     stop(world, wanted)
     deployed(world, goal("v2"))
     assert world.serving() == {V2}
+
+
+def test_a_deploy_that_fails_leaves_stopped_what_was_stopped():
+    world, one, two = MemoryWorld(), goal("v1"), goal("v2")
+    deployed(world, one)
+    stop(world, one)
+    world.target.unfit.update(i.id for i in two.layout.wanted(two.release) if i.role == "worker")
+    for _ in range(2):  # the second is asked for what was aborted: the way back has nothing to do
+        with pytest.raises((Unhealthy, Refused)) as failed:
+            deployed(world, two)
+        assert failed.value.state == (
+            f"release {V1} is stopped, as it was before (`pilotage app start` starts it)"
+        )
+        assert ids(world) == set()
+        assert world.serving() == set()
+    assert current(asyncio.run(observe(world.world))) == V1, "what `app start` would start"
+    boot(world, one)
+    assert world.serving() == {V1}
+    with pytest.raises(Unhealthy) as failed:
+        asyncio.run(verbs.deploy(world.world, two, CLAIM, world.emit, again=True))
+    assert failed.value.state == f"release {V1} serves as before"
+    assert world.running() == [f"web@{V1}"] * 2 + [f"worker@{V1}"], "what was started counts again"
+
+
+def test_what_was_stopped_in_one_place_stays_so_when_a_deploy_fails():
+    world, one, two = MemoryWorld(), goal("v1"), goal("v2")
+    deployed(world, one)
+    stop(world, one, where=frozenset({("localhost", "worker")}))
+    world.target.unfit.update(i.id for i in two.layout.wanted(two.release) if i.role == "worker")
+    with pytest.raises(Unhealthy) as failed:
+        deployed(world, two)
+    assert failed.value.state == (
+        f"release {V1} runs as before; what was stopped then stays so: worker on localhost "
+        "(`pilotage app start` starts it)"
+    )
+    assert world.running() == [f"web@{V1}"] * 2
+    assert world.serving() == {V1}
+
+
+def test_a_deploy_that_comes_to_its_end_forgets_what_was_stopped():
+    world, one, two, three = MemoryWorld(), goal("v1"), goal("v2"), goal("v3")
+    deployed(world, one)
+    stop(world, one)
+    deployed(world, two)
+    world.target.unfit.update(i.id for i in three.layout.wanted(three.release))
+    with pytest.raises(Unhealthy) as failed:
+        deployed(world, three)
+    assert failed.value.state == f"release {V2} serves as before"
+    assert world.running() == [f"web@{V2}"] * 2 + [f"worker@{V2}"]
+
+
+def test_what_died_and_was_not_stopped_is_brought_back():
+    world, one, two = MemoryWorld(), goal("v1"), goal("v2")
+    deployed(world, one)
+    for name in ids(world):
+        world.target.kill(name)
+    world.target.unfit.update(i.id for i in two.layout.wanted(two.release))
+    with pytest.raises(Unhealthy):
+        deployed(world, two)
+    assert world.serving() == {V1}
 
 
 def test_stale_is_only_what_another_release_left():

@@ -54,6 +54,16 @@ def test_a_first_deploy() -> None:
     assert [(h.verb, h.outcome) for h in state.history] == [("deploy", "done")]
 
 
+def test_after_a_first_deploy_that_failed_nothing_is_brought_back() -> None:
+    world, one, two = MemoryWorld(), goal("v1"), goal("v2")
+    for wanted in (one, two):
+        world.target.unfit.update(i.id for i in wanted.layout.wanted(wanted.release))
+        with pytest.raises(Unhealthy) as failed:
+            up(world, wanted)
+        assert failed.value.state == "nothing serves: there was no release before"
+        assert world.running() == []
+
+
 def test_the_order_of_a_deploy() -> None:
     world = MemoryWorld()
     up(world, goal("v1"))

@@ -179,7 +179,8 @@ class DeployState:
 
     ``token`` is the highest lease token ever given. ``hosts`` is the inventory: every host on which
     an instance was ever started, until a person forgets it. ``closure``: what the edges of all hosts do
-    instead of passing requests on, also on a host that is new.
+    instead of passing requests on, also on a host that is new. ``stopped``: places (host, role) that a
+    person stopped, until something is started there to the end of a command.
     """
 
     token: int = 0
@@ -189,6 +190,7 @@ class DeployState:
     hosts: tuple[str, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     closure: Closure | None = None
+    stopped: tuple[tuple[str, str], ...] = ()
 
     def release(self, id: str | None) -> Release | None:
         """The recorded release with this id."""
@@ -209,6 +211,7 @@ class DeployState:
             "hosts": list(self.hosts),
             "history": [entry.to_json() for entry in self.history],
             "closure": self.closure.to_json() if self.closure else None,
+            "stopped": [list(place) for place in self.stopped],
         }
 
     @classmethod
@@ -223,4 +226,5 @@ class DeployState:
             hosts=tuple(data.get("hosts", ())),
             history=tuple(HistoryEntry.from_json(h) for h in data.get("history", ())),
             closure=Closure.from_json(closure) if closure else None,
+            stopped=tuple((host, role) for host, role in data.get("stopped", ())),
         )

@@ -15,6 +15,7 @@ from pilotage.plan.goal import Goal, Layout, Policy, instance_id
 from pilotage.plan.groups import Rolling
 from pilotage.plan.plan import Plan
 from pilotage.plan.verbs import (
+    as_before,
     current,
     plan_contract,
     plan_deploy,
@@ -30,6 +31,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Rolling",
+    "as_before",
     "current",
     "instance_id",
     "plan_boot",

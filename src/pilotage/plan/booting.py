@@ -83,6 +83,7 @@ def plan_stop(observed: Observed, goal: Goal, where: Where, *, stale: bool = Fal
         release=goal.release,
         spec=Spec(to=goal.release.id, from_=goal.release.id),
         steps=tuple(steps),
+        stopped=() if stale else tuple(sorted(where)),
     )
 
 

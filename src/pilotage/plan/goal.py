@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from pilotage.migrate.migration import Migrations
 from pilotage.model import Instance, Kind, Life, Release, Role
@@ -28,6 +28,14 @@ class Layout:
     def selects(self, instance: Instance) -> bool:
         """Whether an instance is in one of the places that are brought to the release now."""
         return not self.only or (instance.host, instance.role) in self.only
+
+    def without(self, places: Collection[tuple[str, str]]) -> Layout:
+        """The layout with nothing at these places (host, role)."""
+
+        def left(role: Role) -> tuple[str, ...]:
+            return tuple(host for host in role.hosts if (host, role.name) not in places)
+
+        return replace(self, roles=tuple(replace(role, hosts=left(role)) for role in self.roles))
 
     def wanted(self, release: Release) -> tuple[Instance, ...]:
         """Every instance that should run, in a fixed order. Ids are derived, never random."""

@@ -21,7 +21,7 @@ class Plan:
     ``held``: contract halves that stay pending. ``point_of_no_return``: the index of the first step
     after which the release before cannot be rolled back to, or None. ``downtime``: the edges are closed
     while it runs, and stay closed when it fails. ``left``: what is not as wanted in places that it does not
-    concern.
+    concern. ``stopped``: places (host, role) where a person wants nothing to run, now or since before.
     """
 
     verb: str
@@ -36,6 +36,7 @@ class Plan:
     downtime: bool = False
     migrations: Migrations = field(default_factory=Migrations)
     left: tuple[Instance, ...] = ()
+    stopped: tuple[tuple[str, str], ...] = ()
 
     @property
     def fingerprint(self) -> str:

@@ -196,12 +196,14 @@ def plan_contract(
 
 
 def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
-    """Back to the release that served before, because ``spec`` was aborted."""
+    """Back to the release that served before, because ``spec`` was aborted; what was stopped stays so."""
     origin = observed.state.release(spec.from_)
+    stopped: tuple[tuple[str, str], ...] = ()
     if origin is None:
         steps = retire(observed, spec.to, goal.layout, goal.policy)
     else:
-        layout = _with_places_of(observed, spec.to, goal.layout)
+        stopped = _stopped(observed, origin, goal.layout)
+        layout = _with_places_of(observed, spec.to, goal.layout).without(stopped)
         steps = reconcile(observed, origin, layout, goal.policy, any_config=True)
     return Plan(
         verb="return",
@@ -212,6 +214,31 @@ def plan_return(observed: Observed, goal: Goal, *, spec: Spec) -> Plan:
         refusals=misfits(observed, origin, steps) if origin else (),
         evidence=evidence(observed),
         downtime=observed.closed_by_deploy,
+        stopped=stopped,
+    )
+
+
+def _stopped(observed: Observed, release: Release, layout: Layout) -> tuple[tuple[str, str], ...]:
+    """Where a person stopped what ran, and nothing of the release was started since."""
+    own = own_instances(observed, layout)
+    runs = {(i.host, i.role) for i in own if i.release == release.id}
+    places = {(i.host, i.role) for i in layout.wanted(release)}
+    return tuple(place for place in observed.state.stopped if place in places - runs)
+
+
+def as_before(plan: Plan, goal: Goal) -> str:
+    """What runs at the end of a way back, in words."""
+    origin = plan.spec.from_
+    if origin is None:
+        return "nothing serves: there was no release before"
+    if not plan.stopped:
+        return f"release {origin} serves as before"
+    if not goal.layout.without(plan.stopped).wanted(plan.release):
+        return f"release {origin} is stopped, as it was before (`pilotage app start` starts it)"
+    left = ", ".join(f"{role} on {host}" for host, role in plan.stopped)
+    return (
+        f"release {origin} runs as before; what was stopped then stays so: {left} "
+        "(`pilotage app start` starts it)"
     )
 
 
@@ -258,8 +285,8 @@ def current(observed: Observed) -> str | None:
     spec = observed.state.spec
     if spec is None:
         return None
-    if spec.finished_at or (spec.switched_at and not spec.aborted_reason):
-        return spec.to
+    if spec.finished_at or spec.switched_at:
+        return spec.wanted
     return spec.from_
 
 

@@ -125,6 +125,17 @@ def test_stopped_started_booted_and_what_a_deploy_makes_of_it(ship: Ship) -> Non
     assert "what was started is stopped again" in failed.err
     assert {i["id"] for i in ship.status()["instances"]} == after
 
+    # What a person stopped stays so when a deploy fails.
+    ship.pilotage("app", "stop", "--hosts", first.address)
+    ship.write("config/other", "bad")
+    ship.release("bad")
+    failed = ship.deploy(status=1)
+    left = f"what was stopped then stays so: job on {first.address}, web on {first.address}"
+    assert left in " ".join(failed.err.split())
+    assert ship.ask(first)[0] == 503
+    assert ship.ask(second) == (200, "one")
+    assert {i["host"] for i in ship.status()["instances"]} == {second.address}
+
     ship.configure()
     ship.release("two")
     ship.pilotage("app", "stop")
