@@ -60,7 +60,8 @@ def command(
 
     With --hosts, --roles or --primary it stops half-way: what is selected is brought to the release, the
     rest goes on as it is, no contract half runs, and `pilotage status` says that the fleet is mixed.
-    `pilotage deploy` goes on from there, `pilotage rollback` goes back.
+    Other hosts need not answer: what runs on one that does not is unknown. `pilotage deploy` goes on from
+    there, `pilotage rollback` goes back.
     """
     import asyncio
 
@@ -107,4 +108,4 @@ def command(
         await asyncio.gather(record_after(plan, project, emit), tidy(project, who, emit))
         return plan
 
-    carry_out(settings, "deploy", story, version=revision)
+    carry_out(settings, "deploy", story, version=revision, selectors=selectors)

@@ -89,12 +89,18 @@ async def opened_with(
     *,
     use: Use,
     changes: bool,
+    selected: Collection[str] | None = None,
 ) -> AsyncIterator[Project]:
-    """`opened` with what was read already. ``pre-connect`` runs before anything is connected to."""
+    """`opened` with what was read already. ``pre-connect`` runs before anything is connected to.
+
+    ``selected``: as `open_project` has it.
+    """
     try:
         if _connects(config, use) and not settings.connected:
             await hooks.run(Hook.PRE_CONNECT)
-        async with open_project(config, emit=emit, use=use, hooks=hooks) as project:
+        async with open_project(
+            config, emit=emit, use=use, hooks=hooks, selected=selected
+        ) as project:
             settings.secrets.extend(config.secrets.values())
             if not changes:
                 yield project

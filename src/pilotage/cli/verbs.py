@@ -11,6 +11,7 @@ import click
 
 from pilotage import events
 from pilotage.cli import text
+from pilotage.cli.application.selectors import Selectors
 from pilotage.cli.failure import Interrupted
 from pilotage.cli.options import Settings
 from pilotage.cli.project import configuration, hooks_for, opened_with
@@ -64,8 +65,17 @@ class Tally:
         self.show(event)
 
 
-def carry_out(settings: Settings, verb: str, story: Story, *, version: str | None = None) -> None:
+def carry_out(
+    settings: Settings,
+    verb: str,
+    story: Story,
+    *,
+    version: str | None = None,
+    selectors: Selectors | None = None,
+) -> None:
     """Run a verb that takes the deploy lock, show it, and print its result.
+
+    ``selectors``: where it is about some hosts, and the others need not answer.
 
     Raises
     ------
@@ -77,7 +87,7 @@ def carry_out(settings: Settings, verb: str, story: Story, *, version: str | Non
     try:
         with renderer(settings) as show:
             tally = Tally(show)
-            plan = run(_tell(settings, tally, story, version))
+            plan = run(_tell(settings, tally, story, version, selectors))
     except PilotageError as error:
         if settings.as_json:
             outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
@@ -95,13 +105,26 @@ def carry_out(settings: Settings, verb: str, story: Story, *, version: str | Non
             click.echo(line)
 
 
-async def _tell(settings: Settings, tally: Tally, story: Story, version: str | None) -> Plan:
+async def _tell(
+    settings: Settings,
+    tally: Tally,
+    story: Story,
+    version: str | None,
+    selectors: Selectors | None,
+) -> Plan:
     began = time.monotonic()
     config = configuration(settings, deploying=True, version=version)
+    places = selectors.asked(config) if selectors else ()
     hooks = hooks_for(config, settings, tally, version=version)
     try:
         async with opened_with(
-            config, hooks, settings, tally, use=Use.ACT, changes=True
+            config,
+            hooks,
+            settings,
+            tally,
+            use=Use.ACT,
+            changes=True,
+            selected={place.host for place in places} if places else None,
         ) as project:
 
             async def left() -> tuple[str, str]:

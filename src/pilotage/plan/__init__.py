@@ -6,8 +6,8 @@ rule true: `rule.walk` plays every plan through before it is returned.
 
 ``goal`` what is asked for · ``plan`` the plan as data · ``verbs`` deploy, rollback, contract, return ·
 ``running`` which instances · ``booting`` what a person starts and stops · ``trial`` what is watched ·
-``halves`` which migration halves · ``groups`` which hosts take turns · ``framework`` the same for those of a
-framework · ``rule`` what forbids a plan.
+``halves`` which migration halves · ``framework`` the same for those of a framework · ``groups`` which hosts
+take turns · ``parts`` some places alone · ``rule`` what forbids a plan.
 """
 
 from pilotage.plan.booting import plan_boot, plan_stop, plan_unboot

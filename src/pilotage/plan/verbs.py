@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pilotage.errors import Refused
 from pilotage.model import HalfRef, Observed, Release, Spec
 from pilotage.plan.downtime import needs_downtime, plan_downtime
 from pilotage.plan.framework import contract_refusals, release_phase
@@ -20,6 +19,7 @@ from pilotage.plan.halves import (
     pending_expands,
 )
 from pilotage.plan.hooks import with_hooks
+from pilotage.plan.parts import indivisible, unknown
 from pilotage.plan.plan import Plan
 from pilotage.plan.rule import (
     blocked,
@@ -80,13 +80,14 @@ def _plan_staged(observed: Observed, goal: Goal, spec: Spec) -> Plan:
             *strangers(observed),
             *notes(observed, spec, steps),
             *_mixed(observed, goal, steps),
+            *unknown(observed, goal),
             *closed_edges(observed),
         ),
         refusals=(
             *before.refusals,
             *pending.refusals,
             *misfits(observed, goal.release, steps),
-            *_indivisible(observed, goal, spec),
+            *indivisible(observed, goal, spec, steps),
         ),
         held=in_order({*before.held, *after.held} - _contracted(steps)),
         evidence=evidence(observed),
@@ -100,30 +101,6 @@ def _mixed(observed: Observed, goal: Goal, steps: tuple[Step, ...]) -> list[str]
     """What is said of two releases that serve side by side for longer than a switch takes."""
     barred = unreadable(observed, goal.release, own_instances(observed, goal.layout))
     return group_notes(steps, goal.policy.rolling, barred)
-
-
-def _indivisible(observed: Observed, goal: Goal, spec: Spec) -> tuple[Refused, ...]:
-    """Why a release may not be brought to some places alone."""
-    if not goal.layout.only:
-        return ()
-    why = []
-    if spec.downtime:
-        why.append("a deploy with downtime stops everything, wherever it runs")
-    for name, versions in unreadable(
-        observed, goal.release, own_instances(observed, goal.layout)
-    ).items():
-        why.append(
-            f"{name} cannot read what {goal.release.id} writes ({', '.join(versions)}), so the two may not "
-            "serve side by side"
-        )
-    return tuple(
-        Refused(
-            f"{goal.release.id} may not be deployed to some hosts or roles alone: {reason}",
-            state="nothing was touched; what ran before goes on",
-            next="deploy without --hosts, --roles and --primary",
-        )
-        for reason in why
-    )
 
 
 def _contracted(steps: tuple[Step, ...]) -> set[HalfRef]:

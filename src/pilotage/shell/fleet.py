@@ -92,11 +92,7 @@ class Fleet:
         HostUnreachable
             Some cannot be reached; names every one. With a single one, its own error.
         """
-        failures = await self.failures()
-        if len(failures) == 1:
-            raise next(iter(failures.values()))
-        if failures:
-            raise _together(failures, of=len(self._shells))
+        require(await self.failures(), of=len(self._shells))
 
     async def close(self) -> None:
         """End all connections. Idempotent."""
@@ -114,6 +110,20 @@ class Fleet:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def require(failures: Mapping[str, HostError], *, of: int) -> None:
+    """Raise what is wrong with hosts that must answer, if anything is; they are so many altogether.
+
+    Raises
+    ------
+    HostUnreachable
+        As `Fleet.connect`.
+    """
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        raise _together(failures, of=of)
 
 
 def _together(failures: Mapping[str, HostError], *, of: int) -> HostUnreachable:

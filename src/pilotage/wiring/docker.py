@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from pilotage.audit import ShellLog
 from pilotage.config import Config
-from pilotage.events import Emit
+from pilotage.errors import HostError
+from pilotage.events import Emit, Note
 from pilotage.image import prune_images
 from pilotage.proxy.door import DoorSettings
 from pilotage.proxy.envoy.scripts import IMAGE as ENVOY
 from pilotage.secret import Secret
 from pilotage.shell.base import Shell
 from pilotage.shell.fenced import Command
-from pilotage.shell.fleet import Fleet
+from pilotage.shell.fleet import Fleet, require
 from pilotage.source import GitSource
 from pilotage.targets.docker import DockerTarget, commands
 from pilotage.targets.docker.assets import list_volumes
@@ -26,45 +27,53 @@ from pilotage.wiring.build import Images, images_of
 from pilotage.wiring.docker_service import docker_layout, docker_service
 from pilotage.wiring.edges import open_doors, open_edges
 from pilotage.wiring.hosts import ssh_settings
+from pilotage.wiring.needed import needed
 from pilotage.wiring.place import Answer, Place
 from pilotage.wiring.use import Use
 
 
 @contextlib.asynccontextmanager
 async def open_docker(
-    config: Config, source: GitSource, *, emit: Emit, use: Use
+    config: Config,
+    source: GitSource,
+    *,
+    emit: Emit,
+    use: Use,
+    selected: Collection[str] | None = None,
 ) -> AsyncIterator[Place]:
-    """The hosts of a service, as its place.
+    """The hosts of a service, as its place. ``selected``: to act on these alone; None: on all.
 
     Raises
     ------
     ConfigError
         It asks for what this target cannot do, or lacks a secret.
     HostUnreachable
-        To act: some host cannot be reached; each is named, and nothing was begun anywhere.
+        To act: some host that is needed cannot be reached; each is named, and nothing was begun anywhere.
     """
     service = docker_service(config, use)
     async with (
         Fleet(service.hosts, ssh_settings(config)) as fleet,
         contextlib.AsyncExitStack() as stack,
     ):
-        if use is Use.ACT:
-            await fleet.connect()
-        else:
-            await fleet.failures()  # what does not answer is shown as unknown
+        failures = await fleet.failures()
+        silent: Mapping[str, HostError] = {}
+        if use is Use.ACT:  # else what does not answer is shown as unknown
+            silent = _unknown(config, failures, selected, emit)
+        shells = {name: shell for name, shell in fleet.shells.items() if name not in silent}
         images = images_of(config, source, emit)
         target = DockerTarget(
             service,
-            fleet.shells,
+            shells,
             DeliveredImages(images, fleet),
             emit,
             frozenset(config.secrets.values()),
+            silent,
         )
         stack.push_async_callback(target.close)
         yield Place(
             target=target,
             logs=target,
-            proxy=open_edges(config, service, fleet, stack, emit=emit, use=use),
+            proxy=open_edges(config, service, shells, stack, emit=emit, use=use),
             layout=docker_layout(config, use),
             host=service.hosts[0],
             wipe=lambda: _wipe(service, images, fleet),
@@ -73,12 +82,31 @@ async def open_docker(
             fetch_ahead=target.fetch_ahead,
             tidy=lambda keep, token: _tidy(target, keep, token),
             seen=target.seen,
-            shells=fleet.shells,
-            doors=open_doors(config, service, fleet, emit),
-            audit=ShellLog(tuple(fleet.shells.values()), service.state_dir),
+            shells=shells,
+            doors=open_doors(config, service, shells, emit),
+            audit=ShellLog(tuple(shells.values()), service.state_dir),
             enter=target.enter,
             show=Shown(service, images, fleet),
         )
+
+
+def _unknown(
+    config: Config,
+    failures: Mapping[str, HostError],
+    selected: Collection[str] | None,
+    emit: Emit,
+) -> Mapping[str, HostError]:
+    """The hosts that do not answer and need not, each told of. Raises what is wrong with the others."""
+    why = needed(config, config.hosts if selected is None else selected)
+    for host, error in failures.items():
+        if why.get(host):
+            error.what += f"; it was not selected, but {why[host]}"
+    require({host: failures[host] for host in failures if host in why}, of=len(why))
+    silent = {host: error for host, error in failures.items() if host not in why}
+    for host, error in silent.items():
+        text = f"{host} was not selected, and is left out as unknown: {error.what}"
+        emit(Note(text=text, level="warning"))
+    return silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from pilotage.wiring.use import Use
 
 if TYPE_CHECKING:
     from pilotage.config.config import ProxyConfig
-    from pilotage.shell.fleet import Fleet
+    from pilotage.shell.base import Shell
     from pilotage.targets.docker.spec import DockerService
 
 EDGE_PORT = 80
@@ -37,13 +37,13 @@ PAGES = ("502", "503", "504")
 def open_edges(
     config: Config,
     service: DockerService,
-    fleet: Fleet,
+    shells: Mapping[str, Shell],
     stack: AsyncExitStack,
     *,
     emit: Emit,
     use: Use,
 ) -> EdgeFleet:
-    """The way in on each host with a role that takes traffic; a host with several has an edge for each.
+    """The way in on each of these hosts with a role that takes traffic; one with several has an edge for each.
 
     Raises
     ------
@@ -64,11 +64,11 @@ def open_edges(
             service=service.service,
             in_front=1,
         )
-        place = DockerPlace(fleet[host], container, edge, emit)
+        place = DockerPlace(shells[host], container, edge, emit)
         stack.push_async_callback(place.close)
         return Entrance(
             edge=EnvoyProxy(edge, place),
-            door=Door(fleet[host], door_settings(role.proxy, service.docker), emit),
+            door=Door(shells[host], door_settings(role.proxy, service.docker), emit),
             fragment=fragment(
                 *(config, role.proxy),
                 service=container.part,
@@ -91,7 +91,8 @@ def open_edges(
             ) from error
         return RoleEdges(host, edges, role_of(service, host, tuple(edges)))
 
-    return EdgeFleet({host: way_in(host, roles) for host, roles in _by_host(config).items()})
+    found = ((host, roles) for host, roles in _by_host(config).items() if host in shells)
+    return EdgeFleet({host: way_in(host, roles) for host, roles in found})
 
 
 def traffic_of(config: Config) -> tuple[RoleConfig, ...]:
@@ -136,11 +137,14 @@ def _by_host(config: Config) -> dict[str, tuple[RoleConfig, ...]]:
     return {host: tuple(role for role in roles if host in role.hosts) for host in hosts}
 
 
-def open_doors(config: Config, service: DockerService, fleet: Fleet, emit: Emit) -> dict[str, Door]:
-    """The door of each host with a role that takes traffic, for `pilotage proxy`."""
+def open_doors(
+    config: Config, service: DockerService, shells: Mapping[str, Shell], emit: Emit
+) -> dict[str, Door]:
+    """The door of each of these hosts with a role that takes traffic, for `pilotage proxy`."""
     return {
-        host: Door(fleet[host], settings, emit)
+        host: Door(shells[host], settings, emit)
         for host, settings in settings_of_doors(config, service.docker).items()
+        if host in shells
     }
 
 

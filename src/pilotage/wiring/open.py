@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -31,11 +32,17 @@ STATE_DIR = ".pilotage"
 
 @asynccontextmanager
 async def open_project(
-    config: Config, *, emit: Emit, use: Use, hooks: Hooks | None = None
+    config: Config,
+    *,
+    emit: Emit,
+    use: Use,
+    hooks: Hooks | None = None,
+    selected: Collection[str] | None = None,
 ) -> AsyncIterator[Project]:
     """The project of a configuration; its database sessions are closed at the end.
 
-    ``hooks``: the programs that are steps of a deploy; None: there are none.
+    ``hooks``: the programs that are steps of a deploy; None: there are none. ``selected``: the hosts that are
+    acted on, so that others need not answer; None: all of them.
 
     Raises
     ------
@@ -46,7 +53,7 @@ async def open_project(
     state_dir = state_dir_of(config)
     source = GitSource(root=config.root, state_dir=state_dir)
     async with AsyncExitStack() as stack:
-        opening = _opening(config, use)
+        opening = _opening(config, use, selected)
         modules = imports_of(config)
         async with begun(asyncio.to_thread(lambda: [*map(import_module, modules)])):
             place = await stack.enter_async_context(opening(config, source, emit=emit, use=use))
@@ -77,7 +84,7 @@ async def open_project(
         yield project
 
 
-def _opening(config: Config, use: Use) -> Opening:
+def _opening(config: Config, use: Use, selected: Collection[str] | None) -> Opening:
     """What opens the place of a target; what a target needs is imported for it alone."""
     if use is Use.DATABASE:
         from pilotage.wiring.apart import open_apart
@@ -89,7 +96,7 @@ def _opening(config: Config, use: Use) -> Opening:
         return open_local
     from pilotage.wiring.docker import open_docker
 
-    return open_docker
+    return partial(open_docker, selected=selected)
 
 
 def state_dir_of(config: Config) -> Path:

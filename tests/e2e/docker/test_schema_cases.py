@@ -311,6 +311,54 @@ def test_a_release_container_whose_link_is_cut_is_joined(voyage: Voyage) -> None
     assert voyage.serving() == ["two", "two"]
 
 
+def test_to_one_host_while_the_other_is_down(voyage: Voyage) -> None:
+    ship = voyage.ship
+    first, second = voyage.hosts
+    ship.release("one")
+    ship.deploy()
+    voyage.migration(
+        2,
+        "-- expand\nALTER TABLE items ADD COLUMN title text;\n"
+        "-- contract\nALTER TABLE items DROP COLUMN name;\n",
+    )
+    ship.release("two")
+    ship.deploy()
+    voyage.migration(3, "ALTER TABLE items ADD COLUMN three text;\n")
+    ship.release("three")
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'items'"
+    first.cut()
+    try:
+        needed = ship.deploy("--hosts", second.address, status=1)
+        said = " ".join(needed.err.split())
+        assert "it was not selected, but is the way to the database" in said
+        path = ship.root / "config/deploy.yml"
+        path.write_text(path.read_text().replace(", via: primary", ""))
+        ship.release("three")
+        with ship.load(second) as told:
+            part = ship.deploy("--hosts", second.address)
+        assert told["failed"] == 0, told
+        assert set(told["answers"]) == {"two", "three"}
+        said = " ".join((part.out + part.err).split())
+        assert f"{first.address} was not selected, and is left out as unknown" in said
+        assert f"20261122000000/contract stays held: host {first.address} does not answer" in said
+        assert {name for (name,) in voyage.query(columns)} == {"id", "name", "title", "three"}
+        stands = ship.status()
+        assert not stands["settled"]
+        assert stands["unreachable"] == [first.address]
+        # The whole fleet needs every host, as ever.
+        assert first.address in ship.deploy(status=1).err
+    finally:
+        first.restore()
+    assert voyage.serving() == ["two", "three"]
+    with voyage.load() as answers:
+        ship.deploy()
+    assert answers == {"two", "three"}
+    assert voyage.serving() == ["three", "three"]
+    assert ship.status()["settled"]
+    # What was held had its proof once every host was seen.
+    assert {name for (name,) in voyage.query(columns)} == {"id", "title", "three"}
+
+
 def test_what_a_release_leaves_behind(voyage: Voyage) -> None:
     ship = voyage.ship
     ship.release("one")

@@ -71,7 +71,8 @@ class Images(Protocol):
 class DockerTarget:
     """Containers on Docker hosts. ``shells``: one for each host of the service, by its name.
 
-    ``secrets``: further ones to be masked, beside those of the environments.
+    ``secrets``: further ones to be masked, beside those of the environments. ``silent``: hosts that did not
+    answer and need not, with why: they are not asked again, and what runs there stays unknown.
     """
 
     service: DockerService
@@ -79,6 +80,7 @@ class DockerTarget:
     images: Images
     emit: Emit
     secrets: frozenset[Secret] = frozenset()
+    silent: Mapping[str, HostError] = field(default_factory=dict)
     _known: dict[str, tuple[Container, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -128,6 +130,8 @@ class DockerTarget:
 
     async def _look_everywhere(self, *, token: int | None = None) -> list[Sight | TargetError]:
         async def one(name: str) -> Sight | TargetError:
+            if name in self.silent:
+                return self.silent[name]
             try:
                 return await self._host(name).look(token=token)
             except TargetError as error:
@@ -144,7 +148,7 @@ class DockerTarget:
     # -- releases ----------------------------------------------------------------------------
 
     async def fetch(self, revision: str) -> None:
-        """Have the release's image, and the network, on every host, all at once.
+        """Have the release's image, and the network, on every host that is not silent, all at once.
 
         Whoever asks while that is under way, or after it, waits for the same. Where it fails, every host on which
         it does is named with its own reason.
@@ -173,8 +177,8 @@ class DockerTarget:
                 fetching.cancel()
                 await asyncio.gather(fetching, return_exceptions=True)
 
-        asked = {name: one(name) for name in self.service.hosts}
-        await everywhere(asked, failed=f"{self.images.reference(revision)} could not be had")
+        fetched = {name: one(name) for name in self._asked}
+        await everywhere(fetched, failed=f"{self.images.reference(revision)} could not be had")
 
     async def close(self) -> None:
         """Let go of what nobody waits for any more."""
@@ -471,13 +475,13 @@ class DockerTarget:
 
     async def seen(self) -> TargetView:
         """As `observe` saw it last, but for what was ended here since; it looks where it never did."""
-        if self._seen.keys() != set(self.service.hosts):
+        if self._seen.keys() != set(self._asked):
             return await self.observe()
         instances = (i for sight in self._seen.values() for i in sight.instances())
         return TargetView(tuple(map(Host, self._seen)), tuple(instances))
 
     async def prune(self, keep: Collection[str], *, token: int) -> tuple[int, int]:
-        """Remove what is old, on every host and in one script there; how many containers and images those were.
+        """Remove what is old, on every host that is not silent; how many containers and images those were.
 
         Stopped containers but the newest of each role, of those that were seen (`seen`): one that ended later is
         left to the next time. Then the assets and images of revisions that are not in ``keep``.
@@ -501,7 +505,7 @@ class DockerTarget:
                 self._seen[name] = self._seen[name].without(surplus)
             return len(surplus), len(ran.last.out.split())
 
-        done = await asyncio.gather(*(one(name) for name in self.service.hosts))
+        done = await asyncio.gather(*(one(name) for name in self._asked))
         return sum(containers for containers, _ in done), sum(images for _, images in done)
 
     def _prune(self, containers: Collection[str], keep: Collection[str]) -> list[Part]:
@@ -514,6 +518,10 @@ class DockerTarget:
         return [*parts, Lock.LET_GO, self.images.prune(keep)]
 
     # -- small things ------------------------------------------------------------------------
+
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        return tuple(name for name in self.service.hosts if name not in self.silent)
 
     def _host(self, name: str) -> DockerHost:
         try:
