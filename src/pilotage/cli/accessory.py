@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.options import Settings, common, on_group
+from pilotage.cli.options import Settings, common, grep_option, on_group
 
 if TYPE_CHECKING:
+    import re
+
     from pilotage.accessory import Accessories, AccessorySpec
 
 _hosts = click.option(
@@ -139,7 +141,7 @@ def execute(
 @click.option("--since", metavar="TIME", help="From a time on, or for the last `15m`.")
 @click.option("-n", "--lines", metavar="N", type=int, help="The last lines, 100 without --since.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it prints.")
-@click.option("--grep", metavar="REGEX", help="Only lines that match.")
+@grep_option
 @click.argument("name", metavar="NAME")
 @_hosts
 @common
@@ -151,27 +153,22 @@ def logs(
     since: str | None,
     lines: int | None,
     follow: bool,
-    grep: str | None,
+    grep: re.Pattern[str] | None,
 ) -> None:
     """Show what it prints."""
-    import re
-
+    from pilotage.cli.follow import ended_by_hand
     from pilotage.secret import mask
 
-    try:
-        pattern = re.compile(grep) if grep else None
-    except re.error as error:
-        raise click.BadParameter(f"{grep!r} is not a regular expression: {error}") from error
-
     def out(line: str) -> None:
-        if pattern is None or pattern.search(line):
+        if grep is None or grep.search(line):
             click.echo(mask(line, settings.secrets))
 
     async def story(accessories: Accessories, spec: AccessorySpec) -> None:
         shown = lines if lines is not None or since else 100
         await accessories.logs(spec, out, since=since, lines=shown, follow=follow)
 
-    _each(settings, name, hosts, "", story, changes=False)
+    with ended_by_hand(follow):
+        _each(settings, name, hosts, "", story, changes=False)
 
 
 def _written(error: bool, block: bytes) -> None:

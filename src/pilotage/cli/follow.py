@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -32,7 +33,7 @@ def print_logs(
     which: Callable[[Project], Which],
     *,
     lines: int | None,
-    grep: str | None,
+    grep: re.Pattern[str] | None,
     follow: bool,
     since: str | None,
 ) -> None:
@@ -41,24 +42,27 @@ def print_logs(
     Raises
     ------
     UsageError
-        ``grep`` is not a regular expression; or as `show` has it.
+        As `show` has it.
     """
-    try:
-        pattern = re.compile(grep) if grep else None
-    except re.error as error:
-        raise UsageError(f"--grep {grep!r} is not a regular expression: {error}") from error
 
     async def main() -> None:
         async with opened(settings, warnings(settings), use=Use.LOOK) as project:
             name = which(project)
             await show(
-                project, settings, name, lines=lines, pattern=pattern, go_on=follow, since=since
+                project, settings, name, lines=lines, pattern=grep, go_on=follow, since=since
             )
 
-    try:
+    with ended_by_hand(follow):
         run(main())
+
+
+@contextmanager
+def ended_by_hand(endless: bool) -> Iterator[None]:
+    """A block that a person interrupts: to end what is ``endless`` is no failure."""
+    try:
+        yield
     except Interrupted:
-        if not follow:  # to end what goes on for ever is no failure
+        if not endless:
             raise
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pilotage.cli.options import Settings, common
+from pilotage.cli.options import Settings, common, grep_option
+
+if TYPE_CHECKING:
+    import re
 
 
 @click.command("logs")
@@ -19,9 +24,7 @@ from pilotage.cli.options import Settings, common
     show_default=True,
     help="How many lines of each instance, from the last.",
 )
-@click.option(
-    "-g", "--grep", metavar="PATTERN", help="Only lines that match this regular expression."
-)
+@grep_option
 @click.option("-s", "--since", metavar="TIME", help="Only from this time on: 42m, or a timestamp.")
 @common
 def command(
@@ -30,7 +33,7 @@ def command(
     name: str | None,
     follow: bool,
     lines: int,
-    grep: str | None,
+    grep: re.Pattern[str] | None,
     since: str | None,
 ) -> None:
     """Show what instances print: all that run, those of a role, or one.

@@ -5,6 +5,7 @@ They may stand before the command's name as well as after it; after it wins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from pilotage.errors import UsageError
 
 if TYPE_CHECKING:
     from pilotage.secret import Secret
@@ -117,6 +120,26 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
         function
     )
+
+
+def grep_option(function: F) -> F:
+    """``--grep``, for a command that shows logs; the function gets a compiled ``grep``, or None."""
+    return click.option(
+        "-g",
+        "--grep",
+        metavar="PATTERN",
+        callback=_pattern,
+        help="Only lines that match this regular expression.",
+    )(function)
+
+
+def _pattern(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> re.Pattern[str] | None:
+    try:
+        return re.compile(value) if value else None
+    except re.error as error:
+        raise UsageError(f"--grep {value!r} is not a regular expression: {error}") from error
 
 
 def deploying(function: F) -> F:

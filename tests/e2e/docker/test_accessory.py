@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from tests.e2e.docker.conftest import Ship
@@ -71,6 +72,13 @@ def test_its_data_outlives_its_container_and_not_its_removal(ship: Ship) -> None
     assert host.docker("exec", "shop-cache", "cat", "/data/file") == "kept\n"
     logs = ship.pilotage("accessory", "logs", "cache", "--hosts", host.address, "--grep", "warm")
     assert logs.out.endswith("warm\n")
+    # To end what goes on for ever is no failure.
+    following = ship.start("accessory", "logs", "cache", "--hosts", host.address, "--follow")
+    assert following.stdout is not None
+    assert following.stdout.readline().endswith("warm\n")
+    following.send_signal(signal.SIGINT)
+    _, err = following.communicate(timeout=60)
+    assert (following.returncode, err) == (0, "")
     ship.pilotage("accessory", "stop", "cache", "--hosts", host.address)
     assert host.docker("inspect", "shop-cache", "--format", "{{.State.Running}}") == "false\n"
     ship.pilotage("accessory", "boot", "cache")

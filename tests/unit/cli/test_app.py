@@ -49,6 +49,13 @@ def test_wrong_usage(arguments, capsys):
     assert "Error" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["logs", "app logs", "accessory logs db"])
+def test_a_pattern_that_cannot_be_read_is_told_alike_wherever_logs_are_shown(words, capsys):
+    assert main([*words.split(), "-g", "a("]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("✗ --grep 'a(' is not a regular expression: missing )"), told
+
+
 def test_unknown_command_names_the_nearest(capsys):
     assert main(["depoly"]) == 2
     assert "Did you mean 'deploy'?" in capsys.readouterr().err

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pilotage.cli.application.selectors import Selectors, selecting
-from pilotage.cli.options import Settings, common
+from pilotage.cli.options import Settings, common, grep_option
 
 if TYPE_CHECKING:
+    import re
+
     from pilotage.config.select import Place
     from pilotage.wiring import Project
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="How many lines of each instance, from the last.  [default: 100; 10 with --follow; all of --since]",
 )
-@click.option("-g", "--grep", metavar="PATTERN", help="Only lines that match.")
+@grep_option
 @click.option("-s", "--since", metavar="TIME", help="Only from this time on: 42m, or a timestamp.")
 @selecting
 @common
@@ -32,7 +34,7 @@ def command(
     *,
     follow: bool,
     lines: int | None,
-    grep: str | None,
+    grep: re.Pattern[str] | None,
     since: str | None,
     selectors: Selectors,
 ) -> None:
