@@ -6,7 +6,8 @@ release's code runs in it, so it is neither judged by the rule nor in the way of
 
 Its id comes from the service and the half, with a number: whoever wants the same half run joins the one
 that is alive, and a new run after an end is the next number. Two who begin one at once name it alike,
-and the target starts it once.
+and the target starts it once. A file may differ between commits, so the half's checksum is on record with
+the run: who has another one does not join it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pilotage.errors import TargetError
-from pilotage.model import HalfRef, Instance, Kind, Life
+from pilotage.errors import Refused, TargetError
+from pilotage.model import Half, HalfRef, Instance, Kind, Life
 from pilotage.secret import Secret
 from pilotage.targets.base import Gate, Job, OnOutput, Target
 
@@ -44,8 +45,8 @@ class Runs:
         """The one that is going on."""
         return next((run for run in reversed(self.known) if run.alive), None)
 
-    def next(self, *, role: str, host: str, release: str) -> Instance:
-        """What the next one is called."""
+    def next(self, *, role: str, host: str, release: str, checksum: str, by: str) -> Instance:
+        """What the next one is called. ``checksum``: of the half; ``by``: who begins it."""
         number = _number(self.last.id) + 1 if self.last else 1
         return Instance(
             id=f"{_prefix(self.service, self.ref)}{number}",
@@ -53,6 +54,8 @@ class Runs:
             role=role,
             host=host,
             release=release,
+            config=checksum,
+            by=by,
             kind=Kind.TOOL,
             life=Life.STARTING,
         )
@@ -134,6 +137,28 @@ async def begin(target: Target, job: Job, *, gate: Gate = no_gate) -> None:
         # A caller that goes away leaves the job running: that is the target's promise.
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
+
+
+def require_same(run: Instance, ref: HalfRef, checksum: str | None, *, where: str) -> None:
+    """Refuse to take a run for one of the half with this checksum, which it has in ``where`` (None: has not).
+
+    Raises
+    ------
+    Refused
+        It runs the half as another file has it.
+    """
+    if run.config == checksum:
+        return
+    by = f" for {run.by}" if run.by else ""
+    other = "it is another one" if checksum else "there is none"
+    half = ref.version if ref.half is Half.EXPAND else str(ref)
+    raise Refused(
+        f"{run.id} runs {ref} as it is in {run.release}{by}, and in {where} {other}",
+        where=f"{run.id} on {run.host}",
+        state="that run goes on; nothing was begun",
+        next=f"agree on one file: `pilotage migrate follow {half}` shows the run, `pilotage migrate stop {half}` "
+        "ends it",
+    )
 
 
 async def see_its_end(target: Target, run: Instance, output: OnOutput) -> int:

@@ -102,8 +102,9 @@ class Instance:
     """A process, container or pod of a role at a release, on a host.
 
     ``config`` is the digest of the configuration that it was started with: release id and ``config``
-    together are its identity, so a rotated secret makes a new instance of the same release.
-    ``address`` is ``host:port`` as the proxy reaches it, or None.
+    together are its identity, so a rotated secret makes a new instance of the same release. Of one of kind
+    `TOOL` it is the checksum of the half. ``address`` is ``host:port`` as the proxy reaches it, or None.
+    ``by``: who began it, where that is recorded.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Instance:
     address: str | None = None
     started_at: float | None = None
     detail: str = ""
+    by: str = ""
 
     @property
     def alive(self) -> bool:
@@ -139,6 +141,7 @@ class Instance:
             "address": self.address,
             "started_at": self.started_at,
             "detail": self.detail,
+            "by": self.by,
         }
 
     @classmethod

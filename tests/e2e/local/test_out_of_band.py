@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.local.conftest import App
 
 from pilotage.migrate.sql import split
+from pilotage.performer import performer
 
 VERSION = "20260505000000"
 HALF = f"{VERSION}/expand"
@@ -262,6 +263,35 @@ def test_two_runs_at_once(app):
         assert app.ended(third).result["outcome"] == "done"
     assert runs(app)[FIRST].startswith("exited 0"), app.pilotage("migrate", "follow", VERSION).out
     assert len(runs(app)) == 1
+
+
+@postgresql
+def test_another_half_of_the_same_version_is_not_taken_for_it(app):
+    release = add_index(app)
+    with old_snapshot(app) as old:
+        app.pilotage("migrate", "run", VERSION, "--detach")
+        until_building(app)
+        # Somebody else has the file otherwise, and a commit of his own.
+        app.write(FILE, TEXT.replace("ADD UNIQUE (name)", "ADD UNIQUE (id, name)"))
+        other = app.commit("another index")
+        for words, where in (
+            (("--detach",), other),
+            ((), "the worktree"),
+            (("--version", other), other),
+        ):
+            refused = app.pilotage("migrate", "run", VERSION, *words, status=1)
+            told = " ".join(refused.err.split())
+            assert f"{FIRST} runs {HALF} as it is in {release} for {performer(app.root)}" in told
+            assert f"in {where} it is another one" in told
+            assert f"`pilotage migrate stop {VERSION}` ends it" in told
+        # Of the same file it is no matter from where it comes.
+        again = app.pilotage("migrate", "run", VERSION, "--version", release, "--detach")
+        assert "runs already" in again.out
+        assert f"{HALF} of {release} runs for " in app.pilotage("migrate", "status").out
+        old.rollback()
+        app.pilotage("migrate", "follow", VERSION)
+    assert list(runs(app)) == [FIRST]
+    assert "items_name_key" in indexes(app)
 
 
 @postgresql

@@ -76,6 +76,7 @@ def test_one_that_runs() -> None:
         "address": "10.0.0.5:3000",
         "started_at": pytest.approx(1795334400.123456),
         "detail": "container cccccccccccc",
+        "by": "",
     }
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pilotage.cli.migrate.acting import database
 from pilotage.cli.options import Settings
 from pilotage.config import Config
-from pilotage.detached import Runs, begin, job, runs_of, see_its_end
+from pilotage.detached import Runs, begin, job, require_same, runs_of, see_its_end
 from pilotage.errors import HalfFailed, UsageError
 from pilotage.events import Emit, Note, Output
 from pilotage.model import HalfRef, Instance, release_id
 from pilotage.observe import observe
+from pilotage.performer import performer
 from pilotage.secret import Secret
 from pilotage.wiring import Project
 from pilotage.wiring.goals import load, migrations_of
@@ -69,58 +70,83 @@ async def detach(
     ------
     UsageError
         The file is not committed as it is, or has no such half.
+    Refused
+        One runs already that has the half from another file.
     """
     database(project)
     observed = await observe(project.world)
     if observed.schema.applied.has(ref):
         return None, False
+    commit = await project.revision(revision, dirty=True)
+    release = release_id(commit.sha)
+    checksum = await _committed(project, ref, commit.sha, asked=revision is not None)
     found = runs_of(observed.instances, project.service, ref)
     if found.alive:
+        require_same(found.alive, ref, checksum, where=release)
         return found.alive, False
-    commit = await project.revision(revision, dirty=True)
-    await _committed(project, ref, commit.sha, asked=revision is not None)
     options = (
         *("--lock-wait", f"{wait or WAIT_SECONDS:g}"),
         *("--reason", reason or f"detached run of {ref}"),
     )
+    host = project.host
     if image is not None:
-        return await _on_host(project, ref, found, commit.sha, image=image, options=options), True
+        from pilotage.wiring.detached import host_of
+
+        host = host_of(project.config, host)
     instance = found.next(
-        role=project.config.primary, host=project.host, release=release_id(commit.sha)
+        role=project.config.primary,
+        host=host,
+        release=release,
+        checksum=checksum,
+        by=performer(project.config.root),
     )
-    command = (
+    if image is None:
+        command = _command(project, settings, ref, commit.sha, options)
+        folder = os.getcwd()  # noqa: PTH109 (what the shell says, links and all)
+        await begin(
+            project.world.target,
+            job(instance, commit.sha, command, folder=folder, env=_environment(project)),
+        )
+    else:
+        await _on_host(project, instance, ref, commit.sha, image=image, options=options)
+    begun = (await runs(project, ref)).known
+    # Whoever was faster by a moment has given it the name that we would have.
+    made = next((run for run in begun if run.id == instance.id), instance)
+    require_same(made, ref, checksum, where=release)
+    return made, True
+
+
+def _command(
+    project: Project, settings: Settings, ref: HalfRef, sha: str, options: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The run itself, on the local target."""
+    return (
         *(sys.executable, "-P", "-m", "pilotage"),
-        *("migrate", "run", str(ref), "--version", commit.sha, *options),
+        *("migrate", "run", str(ref), "--version", sha, *options),
         *("--config-file", str(project.config.path)),
         *(("--destination", settings.destination) if settings.destination else ()),
     )
-    folder = os.getcwd()  # noqa: PTH109 (what the shell says, links and all)
-    await begin(
-        project.world.target,
-        job(instance, commit.sha, command, folder=folder, env=_environment(project)),
-    )
-    return instance, True
 
 
 async def _on_host(
-    project: Project, ref: HalfRef, known: Runs, sha: str, *, image: str, options: tuple[str, ...]
-) -> Instance:
+    project: Project,
+    instance: Instance,
+    ref: HalfRef,
+    sha: str,
+    *,
+    image: str,
+    options: tuple[str, ...],
+) -> None:
     """Begin one in a container on a Docker host."""
-    from pilotage.wiring.detached import have_image, host_of, host_run
+    from pilotage.wiring.detached import have_image, host_run
 
-    instance = known.next(
-        role=project.config.primary,
-        host=host_of(project.config, project.host),
-        release=release_id(sha),
-    )
     made = await host_run(project, instance, ref, sha, image=image, options=options)
     await have_image(project.config, made.shell, image, project.emit)
     await begin(project.world.target, made.job, gate=made.hand_over)
-    return instance
 
 
-async def _committed(project: Project, ref: HalfRef, sha: str, *, asked: bool) -> None:
-    """Refuse a file that the commit does not have, or not as it is in the worktree."""
+async def _committed(project: Project, ref: HalfRef, sha: str, *, asked: bool) -> str:
+    """The half's checksum in a commit. Refuse a file that it does not have, or not as it is in the worktree."""
     migration = (await migrations_of(project, sha)).get(ref.version)
     here = None if asked else load(project, project.config.root).get(ref.version)
     if migration is None or migration.section(ref.half) is None:
@@ -131,8 +157,10 @@ async def _committed(project: Project, ref: HalfRef, sha: str, *, asked: bool) -
             state="nothing was begun",
             next="see `pilotage migrate status`",
         )
-    if here is not None and here.checksum(ref.half) != migration.checksum(ref.half):
+    checksum = migration.checksum(ref.half)
+    if here is not None and here.checksum(ref.half) != checksum:
         raise _not_committed(ref, str(here.path), "is not as it is here")
+    return checksum
 
 
 def _not_committed(ref: HalfRef, path: str, what: str) -> UsageError:

@@ -72,9 +72,10 @@ def _run(
     from pilotage.cli.migrate.acting import Done, act
     from pilotage.cli.migrate.detaching import is_this, join
     from pilotage.cli.project import claim
-    from pilotage.detached import runs_of
+    from pilotage.detached import require_same, runs_of
     from pilotage.events import Emit
     from pilotage.migrate.runner import SqlSchema
+    from pilotage.model import release_id
     from pilotage.observe import observe
     from pilotage.wiring import Project, Use, commit_goal, worktree_goal
     from pilotage.wiring.goals import check
@@ -83,15 +84,19 @@ def _run(
         observed = await observe(project.world)
         if observed.schema.applied.has(ref):
             return Done((), f"{ref} is applied already")
-        running = runs_of(observed.instances, project.service, ref).alive
-        if running and not is_this(running):
-            await join(project, running, ref, emit)
-            return Done((), f"{ref} is applied")
         if revision is None:
-            goal = worktree_goal(project, observed)
+            goal, where = worktree_goal(project, observed), "the worktree"
         else:
             found = await project.revision(revision)
             goal = await commit_goal(project, observed, found.sha)
+            where = release_id(found.sha)
+        running = runs_of(observed.instances, project.service, ref).alive
+        if running and not is_this(running):
+            file = goal.migrations.get(ref.version)
+            checksum = file.checksum(ref.half) if file and file.section(ref.half) else None
+            require_same(running, ref, checksum, where=where)
+            await join(project, running, ref, emit)
+            return Done((), f"{ref} is applied")
         check(project, goal.migrations, observed.schema)
         who = claim(f"migrate run {ref}", reason=reason, wait=wait)
         await manual.run_half(project.world, goal, ref, who, emit)

@@ -61,6 +61,8 @@ def command(settings: Settings) -> None:
                         "half": str(half_of(i)),
                         "instance": i.id,
                         "host": i.host,
+                        "release": i.release,
+                        "by": i.by,
                         "life": str(i.life),
                         "started_at": i.started_at,
                         "detail": i.detail,
@@ -154,7 +156,11 @@ def _runs(view: SchemaView, runs: list[dict[str, Any]]) -> Iterator[str]:
             )
         else:
             since = f" since {text.clock(run['started_at'])}" if run["started_at"] else ""
-            yield f"  {text.good('▸')} {half} runs in {run['instance']}{since}: `pilotage migrate follow {name}`"
+            by = f" for {run['by']}" if run["by"] else ""
+            yield (
+                f"  {text.good('▸')} {half} of {run['release']} runs{by} in {run['instance']}{since}: "
+                f"`pilotage migrate follow {name}`"
+            )
 
 
 def _backfill(report: BackfillReport) -> str:

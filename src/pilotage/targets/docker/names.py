@@ -16,6 +16,7 @@ from pilotage.targets.docker.spec import DockerService
 INSTANCE = "pilotage.instance"
 RELEASE = "pilotage.release"
 CONFIG = "pilotage.config"
+BY = "pilotage.by"
 KIND = "pilotage.kind"
 INDEX = "pilotage.index"
 REVISION = "pilotage.revision"
@@ -91,4 +92,6 @@ def labels(
         INDEX: str(instance.index),
         REVISION: revision,
     }
+    if instance.by:
+        given[BY] = instance.by
     return given if token is None else given | {TOKEN: str(token)}

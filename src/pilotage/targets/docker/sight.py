@@ -123,6 +123,7 @@ class Sight:
             address=self._address(container, role) if kind is Kind.TRAFFIC else None,
             started_at=container.started,
             detail=detail,
+            by=labels.get(names.BY, ""),
         )
 
     def _found(self, container: Container) -> Instance | None:
