@@ -102,6 +102,7 @@ class Backfill:
                 pass_rows=0,
                 scanned=0,
                 estimate=None,
+                eta=None,
             )
 
     async def _begin(self) -> bool:
@@ -228,14 +229,15 @@ class Backfill:
                 seconds=batch.seconds,
                 on_rows=batch.on_rows,
             )
-        self._cursor = batch.cursor
-        self._progress.batch(
+        eta = self._progress.batch(
             batch.cursor,
             [step.estimate for step in self._steps],
             spanned=batch.spanned,
             changed=batch.changed,
             seconds=batch.seconds,
         )
+        # Written with the next batch, for whoever asks from elsewhere.
+        self._cursor = replace(batch.cursor, eta=eta)
         return batch if step.walk is not None or batch.changed else None
 
     async def _patiently(self, step: Step, look: Callable[[], Awaitable[None]]) -> None:

@@ -42,22 +42,27 @@ class Progress:
         spanned: int,
         changed: int,
         seconds: float,
-    ) -> None:
-        """A batch was committed, with this cursor. ``tables``: about how many rows each statement's has."""
+    ) -> float | None:
+        """A batch was committed, with this cursor. ``tables``: about how many rows each statement's has.
+
+        Returns how many seconds of work this pass has left, where that is known.
+        """
         now = self._worked
         self._changed += changed
         self._walked += spanned
         rate = self._changes.at(now, self._changed)
         speed = self._walk.at(now, self._walked)
         left = _left(cursor, tables)
+        eta = None if left is None or not speed else left / speed
         self._tell(
             cursor,
             rate=changed / max(seconds, 1e-6) if rate is None else rate,
             fraction=_fraction(cursor, tables),
-            eta=None if left is None or not speed else left / speed,
+            eta=eta,
             batch=spanned,
             seconds=seconds,
         )
+        return eta
 
     def ended(self, cursor: Cursor) -> None:
         """It is done; the rate is that of all of it."""

@@ -58,6 +58,9 @@ class Cursor:
     finished: bool = False
     end: list[str] | None = None  # the key at which this pass over the statement's table ends
     estimate: int | None = None  # about how many rows that table has
+    eta: float | None = (
+        None  # s of work that this pass has left, as it was told after the batch before
+    )
 
 
 class _HalfValues(TypedDict):
@@ -492,9 +495,7 @@ class State:
         if not rows:
             return None
         digest, final, number, statement, place, pass_rows, total, scanned, over, estimate = rows[0]
-        place = _loaded(place)
-        if not isinstance(place, dict):  # as versions before 0.2 wrote it
-            place = {"after": place, "end": None}
+        place = place_of(place)
         return Cursor(
             digest=digest,
             final=bool(final),
@@ -507,6 +508,7 @@ class State:
             finished=bool(over),
             end=place["end"],
             estimate=estimate,
+            eta=place["eta"],
         )
 
     async def put_cursor(self, session: Session, version: str, cursor: Cursor) -> None:
@@ -524,7 +526,7 @@ class State:
             cursor.final,
             cursor.number,
             cursor.statement,
-            json.dumps({"after": cursor.position, "end": cursor.end}),
+            json.dumps({"after": cursor.position, "end": cursor.end, "eta": cursor.eta}),
             cursor.pass_rows,
             cursor.total_rows,
             cursor.scanned,
@@ -562,6 +564,14 @@ class State:
             self._stream,
             version,
         )
+
+
+def place_of(position: Any) -> dict[str, Any]:
+    """What the column ``position`` of a backfill says: ``after``, ``end`` and ``eta``."""
+    place = _loaded(position)
+    if not isinstance(place, dict):  # as versions before 0.2 wrote it
+        place = {"after": place, "end": None}
+    return {"eta": None, **place}
 
 
 def _loaded(value: Any) -> Any:

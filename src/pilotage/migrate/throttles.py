@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilotage.migrate.dialects.base import Dialect, Session, StatementError, Trouble
-from pilotage.migrate.state import NEARLY
+from pilotage.migrate.state import NEARLY, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,15 @@ class Throttle:
 @dataclass(frozen=True, slots=True)
 class BackfillReport:
     """Where a backfill that has not ended stands. ``number``: of the pass; ``fraction``: 0…0.99 of its walk
-    over the table that it is at, as large as that was thought to be."""
+    over the table that it is at, as large as that was thought to be; ``eta``: seconds of work that the pass has
+    left."""
 
     version: str
     final: bool
     number: int
     rows: int
     fraction: float | None
+    eta: float | None
     started_at: float | None
     updated_at: float | None
     throttle: Throttle
@@ -64,6 +66,7 @@ class BackfillReport:
             "pass": self.number,
             "rows": self.rows,
             "fraction": self.fraction,
+            "eta": self.eta,
             "started_at": self.started_at,
             "updated_at": self.updated_at,
             **self.throttle.to_json(),
@@ -93,7 +96,7 @@ class Throttles:
         throttled before it began."""
         epoch = self._dialect.epoch
         rows = await session.query(
-            "SELECT b.version, b.final, b.pass, b.total_rows, b.scanned, b.estimate,"
+            "SELECT b.version, b.final, b.pass, b.total_rows, b.scanned, b.estimate, b.position,"
             f" {epoch('b.started_at')}, {epoch('b.updated_at')}, t.paused_by,"
             f" {epoch('t.paused_at')}, t.reason, t.duty, t.rate, t.waits_for"
             f" FROM {self._home}pilotage_backfills b"
@@ -109,11 +112,12 @@ class Throttles:
                 number,
                 total,
                 min(scanned / estimate, NEARLY) if estimate else None,
+                place_of(place)["eta"],
                 started,
                 updated,
                 _throttle(tuple(said)),
             )
-            for version, final, number, total, scanned, estimate, started, updated, *said in rows
+            for version, final, number, total, scanned, estimate, place, started, updated, *said in rows
         ]
         others = await session.query(
             f"SELECT version, paused_by, {epoch('paused_at')}, reason, duty, rate, waits_for"
@@ -123,7 +127,7 @@ class Throttles:
         )
         begun = {one.version for one in found}
         found += [
-            BackfillReport(version, False, 0, 0, None, None, None, _throttle(tuple(said)))
+            BackfillReport(version, False, 0, 0, None, None, None, None, _throttle(tuple(said)))
             for version, *said in others
             if version not in begun
         ]

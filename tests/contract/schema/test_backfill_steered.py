@@ -73,7 +73,7 @@ def test_it_is_paused_throttled_and_resumed_from_elsewhere(kit: Kit) -> None:
             task = asyncio.create_task(
                 schema.backfill(FILE, final=False, token=1, emit=events.append)
             )
-            await until(lambda: of(events, BackfillProgress))
+            await until(lambda: len(of(events, BackfillProgress)) > 2)
             await say(other, "pause", by="ada@laptop:7", reason="the sale")
             await until(lambda: of(events, BackfillHeld))
             (held,) = of(events, BackfillHeld)
@@ -85,6 +85,10 @@ def test_it_is_paused_throttled_and_resumed_from_elsewhere(kit: Kit) -> None:
             assert report.throttle.rate == 100.0
             assert 0 < report.rows < 1000
             assert report.fraction == pytest.approx(report.rows / 1000)
+            # What was told after the batch before the last.
+            told = [event.eta for event in of(events, BackfillProgress)]
+            assert report.eta == pytest.approx(told[-2])
+            assert report.eta > 0.9 * (1000 - report.rows) / 100
             await asyncio.sleep(0.7)
             (again,) = await other.backfills()
             assert again.rows == report.rows

@@ -216,12 +216,15 @@ def test_a_backfill_is_paused_throttled_and_ended_from_elsewhere(shop: Shop) -> 
     ship.release("two")
     first = f"shop-run-{FILL}-expand-1"
     # What is set before it begins holds from its first batch on.
-    ship.pilotage("migrate", "throttle", FILL, "--rate", "20")
+    ship.pilotage("migrate", "throttle", FILL, "--rate", "10")
     begun = json.loads(ship.pilotage("migrate", "run", FILL, "--detach", "--json").out)
     assert (begun["outcome"], begun["instance"]) == ("begun", first)
-    shop.wait(lambda: shop.filled() > 0, first)
+    told = "SELECT 1 FROM pilotage_backfills WHERE position->>'eta' IS NOT NULL"
+    shop.wait(lambda: shop.query(told), first)
     ship.pilotage("migrate", "pause", FILL, "--reason", "lunch")
     shop.wait(lambda: "lunch" in ship.pilotage("migrate", "status").out, first)
+    assert " s of work left" in ship.pilotage("migrate", "status").out.replace("\n    ", " ")
+    assert shop.filled() > 0
     # Whoever follows it loses the connection; the run is not theirs.
     cut = ship.start("migrate", "follow", FILL)
     assert cut.stdout is not None

@@ -173,6 +173,8 @@ def _backfill(report: BackfillReport) -> str:
         share = f"{report.fraction:.0%}, " if report.fraction is not None else ""
         words = [f"backfill {report.version}: {which}pass {report.number}, {share}"
                  f"{text.plural(report.rows, 'row')} changed"]  # fmt: skip
+        if report.eta is not None:
+            words.append(f"{text.seconds(report.eta)} of work left")
         if report.updated_at is not None:
             words.append(f"last batch {text.clock(report.updated_at)}")
     else:
