@@ -205,7 +205,11 @@ async def forget_host(world: World, host: str, claim: Claim, emit: Emit) -> None
         await world.schema.deregister(gone, token=lease.token)
 
         def forget(state: DeployState) -> DeployState:
-            return replace(state, hosts=tuple(name for name in state.hosts if name != host))
+            return replace(
+                state,
+                hosts=tuple(name for name in state.hosts if name != host),
+                stopped=tuple(place for place in state.stopped if place[0] != host),
+            )
 
         await world.store.update(forget, token=lease.token)
 

@@ -147,6 +147,15 @@ def test_a_deploy_that_comes_to_its_end_forgets_what_was_stopped():
     assert world.running() == [f"web@{V2}"] * 2 + [f"worker@{V2}"]
 
 
+def test_a_host_that_is_forgotten_has_nothing_stopped():
+    world, one = MemoryWorld(), goal("v1")
+    deployed(world, one)
+    stop(world, one)
+    assert asyncio.run(world.store.read()).stopped == tuple(sorted(EVERYWHERE))
+    asyncio.run(verbs.forget_host(world.world, "localhost", CLAIM, world.emit))
+    assert asyncio.run(world.store.read()).stopped == ()
+
+
 def test_what_died_and_was_not_stopped_is_brought_back():
     world, one, two = MemoryWorld(), goal("v1"), goal("v2")
     deployed(world, one)
