@@ -124,7 +124,7 @@ async def _tell(
             tally,
             use=Use.ACT,
             changes=True,
-            selected={place.host for place in places} if places else None,
+            selected=tuple(dict.fromkeys(place.host for place in places)) if places else None,
         ) as project:
 
             async def left() -> tuple[str, str]:

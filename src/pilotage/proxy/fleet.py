@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 
 from pilotage.errors import LeaseLost, PilotageError, ProxyError
@@ -17,13 +17,17 @@ class EdgeFleet:
 
     A host that does not answer is left out of what is observed and measured. What changes something goes
     to its end on every host before the first failure is raised, so that none is left half-way.
+
+    ``at``: hosts that are to have an edge that runs; None: all of them.
     """
 
     edges: Mapping[str, Proxy]
+    at: Collection[str] | None = None
 
     async def ensure(self, *, token: int) -> None:
-        """On every host."""
-        await self._all({host: edge.ensure(token=token) for host, edge in self.edges.items()})
+        """On every host that is to have one."""
+        hosts = [host for host in self.edges if self.at is None or host in self.at]
+        await self._all({host: self.edges[host].ensure(token=token) for host in hosts})
 
     async def observe(self) -> Mapping[str, Route]:
         """Of every host that answers."""

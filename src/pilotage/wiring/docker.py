@@ -56,9 +56,10 @@ async def open_docker(
         contextlib.AsyncExitStack() as stack,
     ):
         failures = await fleet.failures()
+        why = needed(config, service.hosts if selected is None else selected)
         silent: Mapping[str, HostError] = {}
         if use is Use.ACT:  # else what does not answer is shown as unknown
-            silent = _unknown(config, failures, selected, emit)
+            silent = _unknown(failures, why, emit)
         shells = {name: shell for name, shell in fleet.shells.items() if name not in silent}
         images = images_of(config, source, emit)
         target = DockerTarget(
@@ -68,12 +69,13 @@ async def open_docker(
             emit,
             frozenset(config.secrets.values()),
             silent,
+            tuple(why),
         )
         stack.push_async_callback(target.close)
         yield Place(
             target=target,
             logs=target,
-            proxy=open_edges(config, service, shells, stack, emit=emit, use=use),
+            proxy=open_edges(config, service, shells, stack, emit=emit, use=use, at=why),
             layout=docker_layout(config, use),
             host=service.hosts[0],
             wipe=lambda: _wipe(service, images, fleet),
@@ -91,13 +93,12 @@ async def open_docker(
 
 
 def _unknown(
-    config: Config,
-    failures: Mapping[str, HostError],
-    selected: Collection[str] | None,
-    emit: Emit,
+    failures: Mapping[str, HostError], why: Mapping[str, str], emit: Emit
 ) -> Mapping[str, HostError]:
-    """The hosts that do not answer and need not, each told of. Raises what is wrong with the others."""
-    why = needed(config, config.hosts if selected is None else selected)
+    """The hosts that do not answer and need not, each told of. Raises what is wrong with the others.
+
+    ``why``: the hosts that are needed, see `needed`.
+    """
     for host, error in failures.items():
         if why.get(host):
             error.what += f"; it was not selected, but {why[host]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +42,11 @@ def open_edges(
     *,
     emit: Emit,
     use: Use,
+    at: Collection[str] | None = None,
 ) -> EdgeFleet:
     """The way in on each of these hosts with a role that takes traffic; one with several has an edge for each.
+
+    ``at``: as `EdgeFleet` has it.
 
     Raises
     ------
@@ -92,7 +95,7 @@ def open_edges(
         return RoleEdges(host, edges, role_of(service, host, tuple(edges)))
 
     found = ((host, roles) for host, roles in _by_host(config).items() if host in shells)
-    return EdgeFleet({host: way_in(host, roles) for host, roles in found})
+    return EdgeFleet({host: way_in(host, roles) for host, roles in found}, at)
 
 
 def traffic_of(config: Config) -> tuple[RoleConfig, ...]:

@@ -31,6 +31,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.e2e.docker.conftest import Ship
+from tests.e2e.docker.faults import serves_again
 from tests.lab import images
 from tests.lab.host import Host
 from tests.lab.postgres import url_from
@@ -357,6 +358,17 @@ def test_to_one_host_while_the_other_is_down(voyage: Voyage) -> None:
     assert ship.status()["settled"]
     # What was held had its proof once every host was seen.
     assert {name for (name,) in voyage.query(columns)} == {"id", "title", "three"}
+    # A host whose Docker is down is as unknown as one that is.
+    ship.release("four")
+    first.stop_dockerd()
+    try:
+        part = ship.deploy("--hosts", second.address)
+    finally:
+        first.start_dockerd()
+    note = f"{first.address} does not answer and was not selected: what runs there is unknown"
+    assert note in " ".join((part.out + part.err).split())
+    serves_again(ship, first, "three")
+    assert voyage.serving() == ["three", "four"]
 
 
 def test_what_a_release_leaves_behind(voyage: Voyage) -> None:

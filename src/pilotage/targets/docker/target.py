@@ -72,7 +72,8 @@ class DockerTarget:
     """Containers on Docker hosts. ``shells``: one for each host of the service, by its name.
 
     ``secrets``: further ones to be masked, beside those of the environments. ``silent``: hosts that did not
-    answer and need not, with why: they are not asked again, and what runs there stays unknown.
+    answer and need not, with why: they are not asked again, and what runs there stays unknown. ``at``: hosts
+    that a release is fetched on; None: on all.
     """
 
     service: DockerService
@@ -81,6 +82,7 @@ class DockerTarget:
     emit: Emit
     secrets: frozenset[Secret] = frozenset()
     silent: Mapping[str, HostError] = field(default_factory=dict)
+    at: Collection[str] | None = None
     _known: dict[str, tuple[Container, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -148,7 +150,7 @@ class DockerTarget:
     # -- releases ----------------------------------------------------------------------------
 
     async def fetch(self, revision: str) -> None:
-        """Have the release's image, and the network, on every host that is not silent, all at once.
+        """Have the release's image, and the network, on every host where it may run, all at once.
 
         Whoever asks while that is under way, or after it, waits for the same. Where it fails, every host on which
         it does is named with its own reason.
@@ -177,7 +179,8 @@ class DockerTarget:
                 fetching.cancel()
                 await asyncio.gather(fetching, return_exceptions=True)
 
-        fetched = {name: one(name) for name in self._asked}
+        hosts = self.service.hosts if self.at is None else self.at
+        fetched = {name: one(name) for name in hosts}
         await everywhere(fetched, failed=f"{self.images.reference(revision)} could not be had")
 
     async def close(self) -> None:
