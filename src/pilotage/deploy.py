@@ -13,20 +13,14 @@ from dataclasses import replace
 
 from pilotage.edges import reminder
 from pilotage.errors import (
-    EdgeUnreachable,
-    HostError,
     LeaseLost,
-    Misfit,
     PilotageError,
-    ProxyError,
     Refused,
     StalePlan,
-    TargetError,
-    Worse,
 )
 from pilotage.events import Emit, Ended, Judged, Note, Planned, Switched, skew_ms
-from pilotage.execute import execute, start_gate
-from pilotage.model import DeployState, HalfRef, HistoryEntry, Kind, Observed, Release, Ships
+from pilotage.execute import start_gate
+from pilotage.model import DeployState, HalfRef, Kind, Observed, Release, Ships
 from pilotage.observe import World, observe
 from pilotage.plan import (
     Goal,
@@ -35,23 +29,17 @@ from pilotage.plan import (
     plan_boot,
     plan_contract,
     plan_deploy,
-    plan_return,
     plan_rollback,
     plan_stop,
-    plan_unboot,
-    serves,
 )
-from pilotage.plan.booting import VERBS, Where
-from pilotage.plan.rule import way_back
+from pilotage.plan.booting import Where
+from pilotage.record import begin, end, is_aborted
 from pilotage.release_command import settle
-from pilotage.run import Counts, Run, StepError, judge
-from pilotage.standstill import stands
-from pilotage.steps import Canary, Check, Confirm, Finish, Start, Step, Stop, Switch, Watch
+from pilotage.run import Counts, Run, judge
+from pilotage.steps import Canary, Watch
 from pilotage.store import Claim, Lease, hold
 from pilotage.targets.base import Job, OnOutput
-
-HISTORY_LENGTH = 200
-RELEASES_KEPT = 100
+from pilotage.way_back import carry_out
 
 Planner = Callable[[Observed, float], Plan]
 
@@ -295,7 +283,7 @@ async def look(world: World, lease: Lease, emit: Emit) -> Observed:
 async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool) -> None:
     """Run a plan between the first and the last line of its entry in the history."""
     began = time.monotonic()
-    entry = await _begin(run, goal, claim)
+    entry = await begin(run, goal, claim)
     switched: list[Switched] = []
     judged: list[str] = []
 
@@ -308,14 +296,14 @@ async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool
 
     outcome, detail, ours = "done", "", True
     try:
-        await _carry_out(replace(run, emit=emit), goal, live_on_failure=live_on_failure)
+        await carry_out(replace(run, emit=emit), goal, live_on_failure=live_on_failure)
         if run.plan.verb == "return":
             outcome, detail = "aborted", run.plan.spec.aborted_reason or ""
     except LeaseLost as error:
         outcome, detail, ours = "interrupted", error.what, False
         raise
     except PilotageError as error:
-        outcome, detail = ("aborted" if await _is_aborted(run) else "failed"), error.what
+        outcome, detail = ("aborted" if await is_aborted(run) else "failed"), error.what
         raise
     except asyncio.CancelledError:
         outcome, detail = "interrupted", "the deployer was interrupted"
@@ -331,208 +319,4 @@ async def _recorded(run: Run, goal: Goal, claim: Claim, *, live_on_failure: bool
         seconds = time.monotonic() - began
         run.emit(Ended(verb=run.plan.verb, outcome=outcome, seconds=seconds, detail=detail))
         if ours:
-            await asyncio.shield(_end(run, ended))
-
-
-async def _carry_out(run: Run, goal: Goal, *, live_on_failure: bool) -> None:
-    """Execute; when the new release is at fault before anything old was stopped, go back.
-
-    Once the edges are closed for a deploy with downtime they stay so, whatever fails: going back is
-    then no way to where everything was, and only done when it was asked for.
-    """
-    try:
-        await execute(run)
-    except StepError as failed:
-        error = failed.error
-        judged = isinstance(failed.step, (Start, Check, Canary, Switch, Watch, Confirm))
-        # That a host is lost says nothing against the release: it is taken up when the host is back.
-        at_fault = judged and not isinstance(error, (HostError, EdgeUnreachable))
-        at_fault = at_fault or _between_switches(run.plan, failed.step)
-        if run.plan.downtime and not isinstance(error, LeaseLost) and await _is_closed(run):
-            spec = run.plan.spec
-            if live_on_failure and run.plan.verb == "deploy" and spec.from_ not in (None, spec.to):
-                await _go_back(run, goal, error)
-            await _tell_standstill(run, error)
-        elif at_fault and isinstance(error, (TargetError, ProxyError, Misfit, Worse)):
-            await _go_back(run, goal, error)
-        else:
-            await _tell_state(run, error)
-        raise error from error.__cause__
-
-
-def _between_switches(plan: Plan, step: Step) -> bool:
-    """Whether hosts have switched before a step and others had not: where it fails, the fleet is mixed."""
-    switches = [index for index, each in enumerate(plan.steps) if isinstance(each, Switch)]
-    return bool(switches) and switches[0] < plan.steps.index(step) <= switches[-1]
-
-
-async def _tell_state(run: Run, error: PilotageError) -> None:
-    """An error that changed nothing about who serves says who does, when that can be asked."""
-    error.next = error.next or "mend it, then run the command again: it goes on from here"
-    try:
-        observed = await observe(run.world)
-    except PilotageError:
-        return
-    told = serves(observed)
-    if silent := [host.name for host in observed.hosts if not host.reachable]:
-        told += f" on the hosts that answer (no answer from {', '.join(silent)})"
-    error.state = f"{error.state}; {told}" if error.state else told
-
-
-async def _is_closed(run: Run) -> bool:
-    try:
-        return (await run.world.store.read()).closure is not None
-    except PilotageError:
-        return True
-
-
-async def _tell_standstill(run: Run, error: PilotageError) -> None:
-    """Say exactly where a deploy with downtime stands, when that can be asked."""
-    aborted, back = False, None
-    try:
-        observed = await observe(run.world)
-        where = stands(observed, run.plan)
-        if run.plan.verb == "deploy" and run.plan.spec.from_ != run.plan.spec.to:
-            back = way_back(observed, run.plan.spec.from_)
-        aborted = observed.state.spec is not None and bool(observed.state.spec.aborted_reason)
-    except PilotageError as second:
-        where = f"the edges are closed; where it stands could not be asked: {second.what}"
-    error.state = f"{error.state}; {where}" if error.state else where
-    or_back = f", or go back with `pilotage rollback {back}`" if back else ""
-    if not aborted:
-        mend = error.next or "mend it"
-        error.next = f"{mend}; then run the command again, it goes on from here{or_back}"
-
-
-async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
-    """Mark the spec as aborted, and bring back the release that served before.
-
-    Returns so that the caller raises ``error``, whose ``state`` then says what serves.
-    """
-    spec = run.plan.spec
-    if run.plan.verb in VERBS:
-        await _unboot(run, error)
-        return
-    if run.plan.verb == "return" or spec.from_ == spec.to:
-        if isinstance(error, Worse) and spec.from_ == spec.to:
-            error.state = (
-                "the instances with the new configuration have the requests; the old ones still run"
-            )
-            error.next = "mend the configuration, then deploy again"
-        error.state = error.state or "what ran before still runs; nothing old was stopped"
-        error.next = error.next or "mend it, then run the command again"
-        return
-    observed = await observe(run.world)
-    now = observed.state.spec or spec
-    aborted = replace(now, aborted_reason=error.what, finished_at=None)
-    plan = plan_return(observed, goal, spec=aborted)
-    if plan.refusals:
-        error.state = f"the way back is barred: {plan.refusals[0].what}"
-        error.next = "mend what failed, then run the command again: only forward is possible"
-        return
-    await run.world.store.update(lambda s: replace(s, spec=aborted), token=run.token)
-    run.emit(Planned(plan=plan))
-    try:
-        await execute(replace(run, plan=plan))
-    except StepError as second:
-        error.state = f"and the way back failed as well: {second.error.what}"
-        error.next = ""
-        await _tell_state(run, error)
-        error.next = "run the command again: it goes on with the way back"
-        return
-    error.state = as_before(plan, goal)
-    error.next = error.next or "deploy a revision that mends it, or this one again with --again"
-
-
-async def _unboot(run: Run, error: PilotageError) -> None:
-    """Take back what a boot started."""
-    try:
-        await execute(replace(run, plan=plan_unboot(run.plan, run.policy.drain)))
-    except StepError as second:
-        error.state = f"and what was started could not be stopped: {second.error.what}"
-        error.next = (
-            "see `pilotage status`; `pilotage deploy` brings everything to where it should be"
-        )
-        return
-    error.state = "what ran before is as it was; what was started is stopped again"
-    error.next = error.next or "mend it, then run the command again"
-
-
-async def _begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
-    """Write down what is wanted, before anything happens."""
-    plan, now = run.plan, await run.world.store.now()
-    moving = (Finish, Start, Switch, Stop)
-    # Of the same release as before: what is wanted stays as it was written.
-    moves = plan.verb not in VERBS and any(isinstance(step, moving) for step in plan.steps)
-    hosts = [host for role in goal.layout.roles for host in role.hosts]
-
-    def begin(state: DeployState) -> DeployState:
-        if plan.verb in ("deploy", "rollback"):
-            known = state.release(goal.release.id)
-            deployed = known.deployed_at if known else None
-            state = state.with_release(replace(goal.release, deployed_at=deployed))
-        entry = _entry(state, plan, claim, now)
-        return replace(
-            state,
-            spec=plan.spec if moves else state.spec,
-            hosts=tuple(dict.fromkeys((*state.hosts, *hosts))),
-            stopped=tuple(dict.fromkeys((*state.stopped, *plan.stopped))),
-            releases=trimmed(state),
-            history=(*map(_closed, state.history), entry)[-HISTORY_LENGTH:],
-        )
-
-    state = await run.world.store.update(begin, token=run.token)
-    return state.history[-1]
-
-
-def _entry(state: DeployState, plan: Plan, claim: Claim, now: float) -> HistoryEntry:
-    last = state.history[-1].id if state.history else 0
-    return HistoryEntry(
-        id=last + 1,
-        verb=plan.verb,
-        who=claim.owner,
-        from_=plan.spec.from_ if plan.verb != "contract" else plan.release.id,
-        to=plan.spec.to,
-        started_at=now,
-    )
-
-
-def _closed(row: HistoryEntry) -> HistoryEntry:
-    """An entry of a deployer that never came back to say how it ended."""
-    return replace(row, outcome="interrupted") if row.outcome == "running" else row
-
-
-def trimmed(state: DeployState) -> tuple[Release, ...]:
-    """The newest records; never one that was only seen, since its instance may still run."""
-    recorded = [r for r in state.releases if r.how == "recorded"][-RELEASES_KEPT:]
-    return tuple(r for r in state.releases if r.how != "recorded" or r in recorded)
-
-
-async def _end(run: Run, entry: HistoryEntry) -> None:
-    """Close the entry of the history. A deployer that lost its lease leaves that to the next one."""
-    try:
-        ended = replace(entry, ended_at=await run.world.store.now())
-        started = _started(run.plan) if ended.outcome == "done" else ()
-
-        def end(state: DeployState) -> DeployState:
-            rows = (ended if row.id == entry.id else row for row in state.history)
-            stopped = (place for place in state.stopped if place not in started)
-            return replace(state, history=tuple(rows), stopped=tuple(stopped))
-
-        await run.world.store.update(end, token=run.token)
-    except PilotageError as error:
-        run.emit(Note(text=f"the history was not written: {error.what}", level="warning"))
-
-
-def _started(plan: Plan) -> set[tuple[str, str]]:
-    """The places (host, role) where what runs was seen healthy: nobody means them to be stopped any more."""
-    checks = (step for step in plan.steps if isinstance(step, Check))
-    return {(i.host, i.role) for step in checks for i in step.instances}
-
-
-async def _is_aborted(run: Run) -> bool:
-    try:
-        spec = (await run.world.store.read()).spec
-    except PilotageError:
-        return False
-    return spec is not None and spec.aborted_reason is not None
+            await asyncio.shield(end(run, ended))

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from pilotage.deploy import HISTORY_LENGTH
 from pilotage.edges import require_served, show
 from pilotage.errors import PilotageError, Refused
 from pilotage.events import EdgesClosed, EdgesOpened, Emit, Ended
@@ -21,6 +20,7 @@ from pilotage.observe import World, observe
 from pilotage.plan import Layout, current
 from pilotage.plan.rule import way_back
 from pilotage.proxy.checks import require_sound
+from pilotage.record import HISTORY_LENGTH
 from pilotage.store import Claim, Lease, hold
 
 

@@ -26,6 +26,7 @@ import pilotage.store
 import pilotage.traffic
 import pilotage.verdict
 import pilotage.watch
+import pilotage.way_back
 from pilotage.errors import ProxyError
 from pilotage.model import (
     Applied,
@@ -541,7 +542,7 @@ def every_verdict_is_good(stack: contextlib.ExitStack) -> None:
 @mutant(story("rename", verify=1.0, fault=WORSE))
 def switch_back_forgotten(stack: contextlib.ExitStack) -> None:
     """A release that is found worse is told, and keeps its requests."""
-    change(stack, pilotage.deploy, "_go_back", skipped)
+    change(stack, pilotage.way_back, "_go_back", skipped)
 
 
 @mutant(story("rename", canary=(0.05,), fault=WORSE))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pilotage.deploy import trimmed
 from pilotage.entrypoint.place import Place
 from pilotage.errors import Refused
 from pilotage.events import Emit
@@ -24,6 +23,7 @@ from pilotage.plan.halves import pending_expands
 from pilotage.plan.playing import run_by
 from pilotage.plan.rule import misfits, required_first
 from pilotage.proxy.memory import MemoryProxy
+from pilotage.record import trimmed
 from pilotage.run import Run
 from pilotage.steps import Step
 from pilotage.store import Claim, Store

@@ -35,7 +35,8 @@ LIMIT 1
 async def key(session: Session, table: str) -> tuple[str, ...] | None:
     """The primary key, else the narrowest unique key without NULLs, else the row's address.
 
-    What `to_jsonb` takes apart (arrays, rows, JSON) is no key: its text would not read back. A partitioned table has no row addresses: None when it has no key either.
+    What `to_jsonb` takes apart (arrays, rows, JSON) is no key: its text would not read back. A partitioned
+    table has no row addresses: None when it has no key either.
     """
     rows = await session.query(_KEYS, table)
     if rows and rows[0][0]:
