@@ -240,6 +240,23 @@ def test_a_key_that_does_not_read_back_from_its_text_is_not_walked_by(
         assert done(db) == [(1, 300)]
 
 
+def test_numbers_that_a_server_shows_cut_off_are_walked_by_as_they_are() -> None:
+    with database(rows=0) as db:
+        db.execute(
+            f"ALTER DATABASE {db.name} SET extra_float_digits = 0",
+            "DROP TABLE t",
+            "CREATE TABLE t (id float8 PRIMARY KEY)",
+            "INSERT INTO t VALUES (0), (0.1::float8 + 0.2::float8)",  # which is shown as 0.3, and is more
+        )
+
+        async def story() -> None:
+            async with schema_of(db) as schema:
+                await schema.backfill(FILE, final=False, token=1, emit=ignore)
+
+        asyncio.run(story())
+        assert done(db) == [(1, 2)]
+
+
 def test_a_partitioned_table_without_a_key_is_refused_before_anything_is_changed() -> None:
     with database() as db:
         db.execute(

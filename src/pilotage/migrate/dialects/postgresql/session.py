@@ -43,11 +43,12 @@ _GRACE = 5.0
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
-# State that another session acted upon must survive a crash of the server.
+# State that another session acted upon must survive a crash of the server; a number that is a key must read
+# back as it was.
 _SET_UP = (
     "SELECT set_config('synchronous_commit', 'on', false)"
     " WHERE current_setting('synchronous_commit') = 'off';"
-    f" SET lock_timeout = '{OWN_PATIENCE:g}s'"
+    f" SET lock_timeout = '{OWN_PATIENCE:g}s'; SET extra_float_digits = 3"
 )
 
 
