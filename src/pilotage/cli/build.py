@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pilotage.cli.options import Settings, common, on_group
+from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
     from pilotage.hooks import Hooks
@@ -20,12 +21,16 @@ _fresh = click.option("--no-cache", "fresh", is_flag=True, help="Build everythin
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One command on images. ``revision``: as it was typed; None for the last commit."""
+    """One command on images.
+
+    ``revision``: as it was typed; None for the last commit. ``hosts``: a part of them that was asked for.
+    """
 
     settings: Settings
     images: Images
     hooks: Hooks
     revision: str | None
+    hosts: tuple[str, ...] | None
 
     async def sha(self) -> str:
         """The commit."""
@@ -78,24 +83,26 @@ def dev(settings: Settings, *, revision: str | None, fresh: bool) -> None:
 
 @command.command("pull")
 @_version
+@selecting
 @common
-def pull(settings: Settings, *, revision: str | None) -> None:
+def pull(settings: Settings, *, revision: str | None, selectors: Selectors) -> None:
     """Pull the image of a release on every host."""
-    _with_images(settings, _pull, revision)
+    _with_images(settings, _pull, revision, selectors)
 
 
 @command.command("deliver")
 @_version
 @_fresh
+@selecting
 @common
-def deliver(settings: Settings, *, revision: str | None, fresh: bool) -> None:
+def deliver(settings: Settings, *, revision: str | None, fresh: bool, selectors: Selectors) -> None:
     """Build the image of a release, push it, and pull it on every host."""
 
     async def story(work: Work) -> None:
         await _push(work, fresh=fresh)
         await _pull(replace(work, settings=replace(work.settings, connected=True)))
 
-    _with_images(settings, story, revision)
+    _with_images(settings, story, revision, selectors)
 
 
 async def _push(work: Work, *, fresh: bool, output: str = "registry") -> None:
@@ -122,7 +129,7 @@ async def _pull(work: Work) -> None:
     from pilotage.cli.reaching import reached
     from pilotage.wiring.hosts import hosts_of
 
-    images, hosts = work.images, hosts_of(work.images.config)
+    images, hosts = work.images, work.hosts or hosts_of(work.images.config)
     image = images.reference(await work.sha())
     async with reached(
         *(images.config, work.settings, hosts, images.emit), changes=True, hooks=work.hooks
@@ -177,7 +184,10 @@ def _done(text: str) -> None:
 
 
 def _with_images(
-    settings: Settings, story: Callable[[Work], Awaitable[None]], version: str | None = None
+    settings: Settings,
+    story: Callable[[Work], Awaitable[None]],
+    version: str | None = None,
+    selectors: Selectors | None = None,
 ) -> None:
     from pilotage.cli.project import configuration, hooks_for
     from pilotage.cli.render import renderer
@@ -188,11 +198,13 @@ def _with_images(
 
     async def main() -> None:
         config = configuration(settings, deploying=True, version=version)
+        only = selectors or Selectors()
+        hosts, roles = only.part(config, config.hosts), only.wanted_roles
         with renderer(settings) as emit:
             source = GitSource(root=config.root, state_dir=state_dir_of(config))
             images = images_of(config, source, emit)
             settings.secrets.extend(config.secrets.values())
-            hooks = hooks_for(config, settings, emit, version=version)
-            await story(Work(settings, images, hooks, version))
+            hooks = hooks_for(config, settings, emit, version=version, hosts=hosts, roles=roles)
+            await story(Work(settings, images, hooks, version, hosts))
 
     run(main())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from pilotage.cli.options import Settings, common, deploying, on_group
+from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
     from pilotage.events import Emit
     from pilotage.proxy.door import Door
-    from pilotage.wiring import Project
+    from pilotage.wiring import Project, Use
+
+    Doors = Mapping[str, Door]
 
 
 @click.group("proxy")
@@ -31,9 +35,12 @@ def command() -> None:
     is_flag=True,
     help="Where kamal-proxy has the ports: take them at the next switch, from other services too.",
 )
+@selecting
 @deploying
 @common
-def boot(settings: Settings, *, take_over: bool, lock_wait: float, reason: str) -> None:
+def boot(
+    settings: Settings, *, take_over: bool, selectors: Selectors, lock_wait: float, reason: str
+) -> None:
     """Make sure that the door and the service's edge run on every host, with the route that they had.
 
     As long as kamal-proxy has the ports of a host, and nothing of this service was deployed there, the door
@@ -44,25 +51,36 @@ def boot(settings: Settings, *, take_over: bool, lock_wait: float, reason: str) 
 
     from pilotage.store import hold
 
-    async def story(project: Project, emit: Emit) -> None:
+    async def story(project: Project, doors: Doors, emit: Emit) -> None:
         from pilotage.cli.project import claim
+        from pilotage.proxy.fleet import EdgeFleet
 
         if take_over:
-            await asyncio.gather(*(door.allow() for door in project.place.doors.values()))
+            await asyncio.gather(*(door.allow() for door in doors.values()))
+        proxy = project.world.proxy
+        if doors.keys() != project.place.doors.keys():
+            proxy = EdgeFleet({host: project.place.edges[host] for host in doors})
         who = claim("proxy boot", reason=reason, wait=lock_wait)
         async with hold(project.world.store, who, emit) as lease:
-            await project.world.proxy.ensure(token=lease.token)
+            await proxy.ensure(token=lease.token)
 
-    _opened(settings, story, "the edges run")
+    _opened(settings, selectors, story, "the edges run")
 
 
 @command.command("reboot")
 @click.option("--rolling", is_flag=True, help="One host after the other, not all at once.")
 @click.option("-y", "--confirmed", is_flag=True, help="Do not ask.")
+@selecting
 @deploying
 @common
 def reboot(
-    settings: Settings, *, rolling: bool, confirmed: bool, lock_wait: float, reason: str
+    settings: Settings,
+    *,
+    rolling: bool,
+    confirmed: bool,
+    selectors: Selectors,
+    lock_wait: float,
+    reason: str,
 ) -> None:
     """Replace the door's container on each host.
 
@@ -77,10 +95,10 @@ def reboot(
     if not confirmed:
         click.confirm("Every service on these hosts is cut off for a moment. Go on?", abort=True)
 
-    async def story(project: Project, emit: Emit) -> None:
+    async def story(project: Project, doors: Doors, emit: Emit) -> None:
         from pilotage.cli.project import claim
 
-        doors, hooks = project.place.doors, project.world.hooks
+        hooks = project.world.hooks
         who = claim("proxy reboot", reason=reason, wait=lock_wait)
         async with hold(project.world.store, who, emit):
             for group in [(host,) for host in doors] if rolling else [tuple(doors)]:
@@ -95,37 +113,40 @@ def reboot(
                 for host in group:
                     click.echo(f"{host}: a new door")
 
-    _opened(settings, story, "the doors are new")
+    _opened(settings, selectors, story, "the doors are new")
 
 
 @command.command("start")
+@selecting
 @deploying
 @common
-def start(settings: Settings, *, lock_wait: float, reason: str) -> None:
+def start(settings: Settings, *, selectors: Selectors, lock_wait: float, reason: str) -> None:
     """Start the door again on each host where it was stopped, with the routes that it had."""
 
     async def begin(door: Door) -> str:
         return "started" if await door.begin() else "runs already"
 
-    _act(settings, "start", begin, "the doors run", wait=lock_wait, reason=reason)
+    _act(settings, selectors, "start", begin, "the doors run", wait=lock_wait, reason=reason)
 
 
 @command.command("stop")
+@selecting
 @deploying
 @common
-def stop(settings: Settings, *, lock_wait: float, reason: str) -> None:
+def stop(settings: Settings, *, selectors: Selectors, lock_wait: float, reason: str) -> None:
     """Stop the door on each host: no service there is reached, until `start` or a deploy."""
 
     async def halt(door: Door) -> str:
         return "stopped" if await door.halt() else "did not run"
 
-    _act(settings, "stop", halt, "the doors are stopped", wait=lock_wait, reason=reason)
+    _act(settings, selectors, "stop", halt, "the doors are stopped", wait=lock_wait, reason=reason)
 
 
 @command.command("restart")
+@selecting
 @deploying
 @common
-def restart(settings: Settings, *, lock_wait: float, reason: str) -> None:
+def restart(settings: Settings, *, selectors: Selectors, lock_wait: float, reason: str) -> None:
     """Stop the door on each host and start it again, without hooks. `reboot` takes a new configuration as well."""
 
     async def again(door: Door) -> str:
@@ -133,18 +154,19 @@ def restart(settings: Settings, *, lock_wait: float, reason: str) -> None:
         await door.begin()
         return "restarted"
 
-    _act(settings, "restart", again, "the doors run", wait=lock_wait, reason=reason)
+    _act(settings, selectors, "restart", again, "the doors run", wait=lock_wait, reason=reason)
 
 
 @command.command("details")
+@selecting
 @common
-def details(settings: Settings) -> None:
+def details(settings: Settings, *, selectors: Selectors) -> None:
     """Show the doors, as Docker does."""
 
     async def show(host: str, door: Door) -> None:
         click.echo(f"{host}\n{await door.details()}\n")
 
-    _each(settings, show)
+    _each(settings, selectors, show)
 
 
 @command.command("logs")
@@ -153,8 +175,9 @@ def details(settings: Settings) -> None:
     "-n", "--lines", metavar="N", type=int, default=100, help="How many of the last lines."
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed.")
+@selecting
 @common
-def logs(settings: Settings, *, since: str, lines: int, follow: bool) -> None:
+def logs(settings: Settings, *, since: str, lines: int, follow: bool, selectors: Selectors) -> None:
     """Show what the doors print; with --follow that of the first host."""
     from pilotage.shell.lines import Lines
 
@@ -169,26 +192,28 @@ def logs(settings: Settings, *, since: str, lines: int, follow: bool) -> None:
         await door.logs(lambda _, block: taken.feed(block), lines=lines, since=since, follow=follow)
         taken.close()
 
-    _each(settings, show)
+    _each(settings, selectors, show)
 
 
 @command.command("remove")
 @click.option("-y", "--confirmed", is_flag=True, help="Do not ask.")
+@selecting
 @common
-def remove(settings: Settings, *, confirmed: bool) -> None:
+def remove(settings: Settings, *, confirmed: bool, selectors: Selectors) -> None:
     """Take the doors down for every service on these hosts. `pilotage remove` takes away this service's part."""
     if not confirmed:
         click.confirm("No service on these hosts can be reached then. Go on?", abort=True)
 
-    async def story(project: Project, emit: Emit) -> None:
-        for door in project.place.doors.values():
+    async def story(project: Project, doors: Doors, emit: Emit) -> None:
+        for door in doors.values():
             await door.destroy()
 
-    _opened(settings, story, "the doors are gone")
+    _opened(settings, selectors, story, "the doors are gone")
 
 
 def _act(
     settings: Settings,
+    selectors: Selectors,
     verb: str,
     change: Callable[[Door], Awaitable[str]],
     done: str,
@@ -201,10 +226,9 @@ def _act(
 
     from pilotage.store import hold
 
-    async def story(project: Project, emit: Emit) -> None:
+    async def story(project: Project, doors: Doors, emit: Emit) -> None:
         from pilotage.cli.project import claim
 
-        doors = project.place.doors
         async with hold(
             project.world.store, claim(f"proxy {verb}", reason=reason, wait=wait), emit
         ):
@@ -217,29 +241,32 @@ def _act(
             for failed in (each for each in told if isinstance(each, BaseException)):
                 raise failed
 
-    _opened(settings, story, done)
+    _opened(settings, selectors, story, done)
 
 
-def _each(settings: Settings, show: Callable[[str, Door], Awaitable[None]]) -> None:
+def _each(
+    settings: Settings, selectors: Selectors, show: Callable[[str, Door], Awaitable[None]]
+) -> None:
     """Look at the door of each host."""
-    from pilotage.cli.project import opened
     from pilotage.cli.render.lines import warnings
     from pilotage.cli.running import run
     from pilotage.wiring import Use
 
     async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
-            for host, door in project.place.doors.items():
+        async with _doors(settings, selectors, warnings(settings), use=Use.LOOK) as (_, doors):
+            for host, door in doors.items():
                 await show(host, door)
 
     run(main())
 
 
 def _opened(
-    settings: Settings, story: Callable[[Project, Emit], Awaitable[None]], done: str
+    settings: Settings,
+    selectors: Selectors,
+    story: Callable[[Project, Doors, Emit], Awaitable[None]],
+    done: str,
 ) -> None:
     """Change something, and say so."""
-    from pilotage.cli.project import opened
     from pilotage.cli.render import renderer
     from pilotage.cli.running import run
     from pilotage.cli.text import good
@@ -247,8 +274,28 @@ def _opened(
 
     async def main() -> None:
         with renderer(settings) as emit:
-            async with opened(settings, emit, use=Use.ACT, deploying=True, changes=True) as project:
-                await story(project, emit)
+            async with _doors(settings, selectors, emit, use=Use.ACT) as (project, doors):
+                await story(project, doors, emit)
         click.echo(f"{good('✓')} {done}")
 
     run(main())
+
+
+@asynccontextmanager
+async def _doors(
+    settings: Settings, selectors: Selectors, emit: Emit, *, use: Use
+) -> AsyncIterator[tuple[Project, Doors]]:
+    """The project, and the doors that are meant, by host; other hosts than those need not answer."""
+    from pilotage.cli.project import configuration, hooks_for, opened_with
+    from pilotage.wiring import Use
+    from pilotage.wiring.edges import edge_hosts
+
+    acts = use is Use.ACT
+    config = configuration(settings, deploying=acts)
+    hosts = selectors.part(config, edge_hosts(config))
+    hooks = hooks_for(config, settings, emit, hosts=hosts, roles=selectors.wanted_roles)
+    async with opened_with(
+        *(config, hooks, settings, emit), use=use, changes=acts, selected=hosts
+    ) as project:
+        doors = project.place.doors
+        yield project, doors if hosts is None else {host: doors[host] for host in hosts}

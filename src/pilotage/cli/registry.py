@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pilotage.cli.options import Settings, common, on_group
+from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
     from pilotage.image import LocalRegistry
@@ -26,41 +27,62 @@ def command() -> None:
 @command.command("setup")
 @_where[0]
 @_where[1]
+@selecting
 @common
-def setup(settings: Settings, *, skip_local: bool, skip_remote: bool) -> None:
+def setup(settings: Settings, *, skip_local: bool, skip_remote: bool, selectors: Selectors) -> None:
     """Start the registry of this machine, where the project uses one; else log in, as `login`."""
-    _everywhere(settings, log_in=True, local=not skip_local, remote=not skip_remote)
+    _everywhere(settings, selectors, log_in=True, local=not skip_local, remote=not skip_remote)
 
 
 @command.command("login")
 @_where[0]
 @_where[1]
+@selecting
 @common
-def login(settings: Settings, *, skip_local: bool, skip_remote: bool) -> None:
+def login(settings: Settings, *, skip_local: bool, skip_remote: bool, selectors: Selectors) -> None:
     """Log in, here and on every host; with a registry of this machine, start it."""
-    _everywhere(settings, log_in=True, local=not skip_local, remote=not skip_remote)
+    _everywhere(settings, selectors, log_in=True, local=not skip_local, remote=not skip_remote)
 
 
 @command.command("logout")
 @_where[0]
 @_where[1]
+@selecting
 @common
-def logout(settings: Settings, *, skip_local: bool, skip_remote: bool) -> None:
+def logout(
+    settings: Settings, *, skip_local: bool, skip_remote: bool, selectors: Selectors
+) -> None:
     """Log out, here and on every host."""
-    _everywhere(settings, log_in=False, local=not skip_local, remote=not skip_remote)
+    _everywhere(settings, selectors, log_in=False, local=not skip_local, remote=not skip_remote)
 
 
 @command.command("remove")
 @_where[0]
 @_where[1]
+@selecting
 @common
-def remove(settings: Settings, *, skip_local: bool, skip_remote: bool) -> None:
+def remove(
+    settings: Settings, *, skip_local: bool, skip_remote: bool, selectors: Selectors
+) -> None:
     """Delete the registry of this machine, with the images in it; with another one, log out as `logout`."""
-    _everywhere(settings, log_in=False, local=not skip_local, remote=not skip_remote, deletes=True)
+    _everywhere(
+        settings,
+        selectors,
+        log_in=False,
+        local=not skip_local,
+        remote=not skip_remote,
+        deletes=True,
+    )
 
 
 def _everywhere(
-    settings: Settings, *, log_in: bool, local: bool, remote: bool, deletes: bool = False
+    settings: Settings,
+    selectors: Selectors,
+    *,
+    log_in: bool,
+    local: bool,
+    remote: bool,
+    deletes: bool = False,
 ) -> None:
     """``deletes``: a registry of this machine goes, with all that is in it."""
     import asyncio
@@ -81,6 +103,7 @@ def _everywhere(
 
     async def main() -> None:
         config = configuration(settings, deploying=True)
+        hosts = selectors.part(config, config.hosts)
         settings.secrets.extend(config.secrets.values())
         if registry := local_registry(config):
             click.echo(await _of_this_machine(registry, starts=log_in, deletes=deletes))
@@ -88,7 +111,11 @@ def _everywhere(
             await act(registry_places(config, (), local=local))
         else:
             emit = warnings(settings)
-            async with reached(config, settings, hosts_of(config), emit, changes=True) as fleet:
+            async with reached(
+                *(config, settings, hosts or hosts_of(config), emit),
+                changes=True,
+                roles=selectors.wanted_roles,
+            ) as fleet:
                 await act(registry_places(config, fleet.shells.values(), local=local))
 
     run(main())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common, on_group
+from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
     from pilotage.errors import HostKeyUnknown
@@ -63,8 +63,9 @@ def trust(
 
 
 @command.command("bootstrap")
+@selecting
 @common
-def bootstrap(settings: Settings) -> None:
+def bootstrap(settings: Settings, *, selectors: Selectors) -> None:
     """Install Docker on every host that has none, by Docker's own script, and run the hook docker-setup.
 
     Where a host has podman and no Docker, podman takes its place.
@@ -79,19 +80,19 @@ def bootstrap(settings: Settings) -> None:
     from pilotage.config.select import all_hosts
     from pilotage.wiring.setup import prepare, require_hosts
 
-    async def main() -> tuple[str, ...]:
+    async def main() -> None:
         config = configuration(settings, deploying=True)
         require_hosts(config)
+        hosts = selectors.among(config, all_hosts(config))
         with renderer(settings) as emit:
-            hooks = hooks_for(config, settings, emit)
-            async with reached(
-                *(config, settings, all_hosts(config), emit), changes=True, hooks=hooks
-            ) as fleet:
-                return await prepare(tuple(fleet.shells.values()), hooks, emit)
+            hooks = hooks_for(config, settings, emit, hosts=hosts, roles=selectors.wanted_roles)
+            async with reached(config, settings, hosts, emit, changes=True, hooks=hooks) as fleet:
+                installed = await prepare(tuple(fleet.shells.values()), hooks, emit)
+        new = f"; new on {', '.join(installed)}" if installed else ""
+        where = "every host" if selectors == Selectors() else ", ".join(hosts)
+        click.echo(f"{good('✓')} Docker answers on {where}{new}")
 
-    installed = run(main())
-    new = f"; new on {', '.join(installed)}" if installed else ""
-    click.echo(f"{good('✓')} Docker answers on every host{new}")
+    run(main())
 
 
 @command.command("exec", context_settings={"ignore_unknown_options": True})
@@ -102,7 +103,7 @@ def bootstrap(settings: Settings) -> None:
 def execute(
     settings: Settings, *, words: tuple[str, ...], interactive: bool, selectors: Selectors
 ) -> None:
-    """Run COMMAND on every host, outside of any container.
+    """Run COMMAND on every host, those of accessories too, outside of any container.
 
     One word is a line for the host's shell ("df -h | tail -1"); several are a program and its
     arguments, as they are. Ends with the first exit status that is not 0.
@@ -111,6 +112,7 @@ def execute(
     from pilotage.cli.reaching import reached
     from pilotage.cli.render.lines import warnings
     from pilotage.cli.running import run
+    from pilotage.config.select import all_hosts
     from pilotage.wiring.servers import run_on_hosts
 
     argv = ("sh", "-c", words[0]) if len(words) == 1 else words
@@ -120,7 +122,7 @@ def execute(
 
     async def main() -> None:
         config = configuration(settings, deploying=True)
-        wanted = tuple(dict.fromkeys(place.host for place in selectors.of(config)))
+        wanted = selectors.among(config, all_hosts(config))
         if interactive:
             wanted = wanted[:1]
         emit = warnings(settings)

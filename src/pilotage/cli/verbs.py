@@ -11,13 +11,13 @@ import click
 
 from pilotage import events
 from pilotage.cli import text
-from pilotage.cli.application.selectors import Selectors
 from pilotage.cli.failure import Interrupted
 from pilotage.cli.options import Settings
 from pilotage.cli.project import configuration, hooks_for, opened_with
 from pilotage.cli.render import renderer
 from pilotage.cli.render.lines import print_json
 from pilotage.cli.running import run, told
+from pilotage.cli.selecting import Selectors
 from pilotage.cli.standing import standing
 from pilotage.errors import HookFailed, PilotageError, Refused
 from pilotage.events import Emit, Event

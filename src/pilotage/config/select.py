@@ -50,6 +50,41 @@ def select(
     return found
 
 
+def select_hosts(
+    config: Config,
+    every: Iterable[str],
+    *,
+    hosts: str | None = None,
+    roles: str | None = None,
+    primary: bool = False,
+) -> tuple[str, ...]:
+    """Those of ``every`` that are meant, where it is about hosts as such; all of them when nothing is asked for.
+
+    What is asked for reads as in `select`. A host without a role (an accessory's) is meant by its name.
+
+    Raises
+    ------
+    UsageError
+        A name matches nothing, or nothing is left.
+    """
+    known = tuple(every)
+    wanted_roles = matching(roles, [role.name for role in config.roles], "--roles")
+    wanted_hosts = matching(hosts, known, "--hosts")
+    if primary:
+        wanted_roles &= {config.primary}
+    meant = known
+    if roles is not None or primary:
+        meant = tuple(host for r in config.roles if r.name in wanted_roles for host in r.hosts)
+    found = tuple(dict.fromkeys(host for host in meant if host in wanted_hosts))
+    if not found:
+        raise UsageError(
+            "no host is meant by these selectors",
+            where=str(config.path),
+            next=f"there are: {', '.join(known) or 'none'}; `pilotage config` shows their roles",
+        )
+    return found[:1] if primary else found
+
+
 def matching(asked: str | None, names: Iterable[str], option: str) -> set[str]:
     """Those of ``names`` that a selector asks for; all of them where nothing is asked.
 
@@ -66,7 +101,8 @@ def matching(asked: str | None, names: Iterable[str], option: str) -> set[str]:
         found = {name for name in known if fnmatchcase(name, pattern)}
         if not found:
             raise UsageError(
-                f"{option} {pattern} matches nothing", next=f"there are: {', '.join(known)}"
+                f"{option} {pattern} matches nothing",
+                next=f"there are: {', '.join(known) or 'none'}",
             )
         chosen |= found
     return chosen

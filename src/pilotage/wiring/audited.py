@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from pilotage.audit import Audit, Line, LocalLog, ShellLog, Table
+from pilotage.audit import Audit, HostLog, Line, LocalLog, ShellLog, Table
 from pilotage.config import Config
 from pilotage.errors import StoreError
 from pilotage.events import Emit
@@ -20,11 +20,15 @@ from pilotage.wiring.open import state_dir_of
 def audit_on(config: Config, fleet: Fleet, emit: Emit, stack: AsyncExitStack) -> Audit:
     """The audit on the hosts of ``fleet`` and in the database, which is connected to for as long as
     ``stack`` lasts, and only once there is a line to be written."""
+    return Audit(logs_on(config, fleet), _table(config, fleet, stack), emit)
+
+
+def logs_on(config: Config, fleet: Fleet) -> HostLog:
+    """What the hosts of ``fleet`` keep of it themselves."""
     if config.target == "local":
-        return Audit(LocalLog(state_dir_of(config)), _table(config, fleet, stack), emit)
+        return LocalLog(state_dir_of(config))
     folder = state_dir(config.service, config.destination)
-    hosts = ShellLog(tuple(fleet.shells.values()), folder)
-    return Audit(hosts, _table(config, fleet, stack), emit)
+    return ShellLog(tuple(fleet.shells.values()), folder)
 
 
 def _table(config: Config, fleet: Fleet, stack: AsyncExitStack) -> Table | None:

@@ -7,6 +7,7 @@ import contextlib
 import shlex
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pilotage.audit import ShellLog
 from pilotage.config import Config
@@ -72,19 +73,21 @@ async def open_docker(
             tuple(why),
         )
         stack.push_async_callback(target.close)
+        edges = open_edges(config, service, shells, stack, emit=emit, use=use, at=why)
         yield Place(
             target=target,
             logs=target,
-            proxy=open_edges(config, service, shells, stack, emit=emit, use=use, at=why),
+            proxy=edges,
             layout=docker_layout(config, use),
             host=service.hosts[0],
             wipe=lambda: _wipe(service, images, fleet),
             ask=_Question(config, source, target),
             build=images.push,
             fetch_ahead=target.fetch_ahead,
-            tidy=lambda keep, token: _tidy(target, keep, token),
+            tidy=partial(_tidy, target),
             seen=target.seen,
             shells=shells,
+            edges=edges.edges,
             doors=open_doors(config, service, shells, emit),
             audit=ShellLog(tuple(shells.values()), service.state_dir),
             enter=target.enter,
@@ -201,9 +204,15 @@ async def _wipe(service: DockerService, images: Images, fleet: Fleet) -> tuple[s
     return (f"containers, images, logs and state are deleted on {len(fleet.shells)} host(s)",)
 
 
-async def _tidy(target: DockerTarget, keep: Collection[str], token: int) -> tuple[str, ...]:
+async def _tidy(
+    target: DockerTarget,
+    keep: Collection[str],
+    token: int,
+    *,
+    hosts: Collection[str] | None = None,
+) -> tuple[str, ...]:
     """Remove stopped containers beyond those that are kept, then images of revisions that nobody needs."""
-    containers, found = await target.prune(keep, token=token)
+    containers, found = await target.prune(keep, token=token, hosts=hosts)
     told = []
     if containers:
         told.append(f"removed {containers} stopped container(s)")

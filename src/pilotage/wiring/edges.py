@@ -104,6 +104,11 @@ def traffic_of(config: Config) -> tuple[RoleConfig, ...]:
     return tuple(sorted(found, key=lambda role: role.name != config.primary))
 
 
+def edge_hosts(config: Config) -> tuple[str, ...]:
+    """The hosts that have an edge, and a door before it: those with a role that takes traffic."""
+    return tuple(_by_host(config))
+
+
 def edge_container(config: Config, service: DockerService, role: RoleConfig) -> EdgeContainer:
     """The edge of a role. That of the first one has the service's name alone."""
     first = traffic_of(config)[0].name

@@ -108,7 +108,9 @@ async def _nothing(revision: str, *, fresh: bool = False) -> None:
     """The checkout itself is run."""
 
 
-async def _nothing_more(revisions: Collection[str], token: int) -> tuple[str, ...]:
+async def _nothing_more(
+    keep: Collection[str], token: int, *, hosts: Collection[str] | None = None
+) -> tuple[str, ...]:
     """There is nothing of a revision but its checkout."""
     return ()
 

@@ -22,8 +22,16 @@ from pilotage.wiring.use import Use
 if TYPE_CHECKING:
     from pilotage.proxy.door import Door
 
-Tidy = Callable[[Collection[str], int], Awaitable[tuple[str, ...]]]
-"""Removes what is kept of revisions that are not named, under a lease's token; says in lines what that was."""
+
+class Tidy(Protocol):
+    """Removes what is kept of revisions that are not named, under a lease's token; says in lines what that was.
+
+    ``hosts``: on these alone.
+    """
+
+    async def __call__(
+        self, keep: Collection[str], token: int, *, hosts: Collection[str] | None = None
+    ) -> tuple[str, ...]: ...
 
 
 class Enter(Protocol):
@@ -106,7 +114,8 @@ class Place:
     deletes what is left of the service there once nothing of it runs, and says so in lines. ``build``
     makes what the hosts need of a revision, where that is not the revision itself: its image; ``fetch_ahead`` lets
     them begin to fetch it, while other things are done. ``tidy``
-    removes what nothing needs any more. ``shells``: its hosts, where they are reached over SSH; ``doors``: what all services on each of them share. ``notes``: what a person should know who reads a plan.
+    removes what nothing needs any more. ``shells``: its hosts, where they are reached over SSH; ``edges``: the way in on each of them, which ``proxy`` is
+    together; ``doors``: what all services on each of them share. ``notes``: what a person should know who reads a plan.
     ``audit``: where its hosts keep who did what. ``enter``: runs a command in an instance that runs, where
     one can be entered. ``show``: what its hosts have, in their own words, where they have any. ``ask``: runs a short
     command where the service runs, to see what it prints. ``seen``: what the target saw last, where that is quicker than
@@ -125,6 +134,7 @@ class Place:
     fetch_ahead: FetchAhead = _nothing
     notes: tuple[str, ...] = ()
     shells: Mapping[str, Shell] = field(default_factory=dict)
+    edges: Mapping[str, Proxy] = field(default_factory=dict)
     doors: Mapping[str, Door] = field(default_factory=dict)
     audit: HostLog | None = None
     enter: Enter | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from pilotage.errors import LeaseHeld, PilotageError
@@ -11,8 +12,12 @@ from pilotage.store import Claim, hold
 from pilotage.wiring.project import Project
 
 
-async def prune(project: Project, claim: Claim, emit: Emit) -> None:
+async def prune(
+    project: Project, claim: Claim, emit: Emit, hosts: Collection[str] | None = None
+) -> None:
     """Keep what runs, what is wanted, and the last ``retain_containers`` releases; remove the rest.
+
+    ``hosts``: what is on these alone.
 
     Under the deploy lock, so that no deploy starts from what is being removed.
 
@@ -24,7 +29,7 @@ async def prune(project: Project, claim: Claim, emit: Emit) -> None:
         Not all that is old could be removed.
     """
     async with hold(project.world.store, claim, emit) as lease:
-        lines = await _remove(project, lease.token)
+        lines = await _remove(project, lease.token, hosts)
     for line in lines:
         emit(Note(text=line))
 
@@ -43,11 +48,13 @@ async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
         emit(Note(text=line))
 
 
-async def _remove(project: Project, token: int) -> tuple[str, ...]:
+async def _remove(
+    project: Project, token: int, hosts: Collection[str] | None = None
+) -> tuple[str, ...]:
     """What was removed, in lines."""
     keep = kept(await _seen(project), project.config.retain_containers)
-    removed = await project.source.prune(keep)
-    told = await project.place.tidy(keep, token)
+    removed = await project.source.prune(keep) if hosts is None else ()
+    told = await project.place.tidy(keep, token, hosts=hosts)
     if removed:
         told = (f"removed {len(removed)} old checkout(s): {', '.join(removed)}", *told)
     return told

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotage.config import Config, load_config
-from pilotage.config.select import select
+from pilotage.config.select import select, select_hosts
 from pilotage.errors import UsageError
 
 
@@ -56,3 +56,37 @@ def test_what_is_meant(config, asked, found):
 def test_what_is_refused(config, asked, words):
     with pytest.raises(UsageError, match=words):
         select(config, **asked)
+
+
+EVERY = ("b1", "b2", "a1", "eu1", "d1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, EVERY),
+        ({"hosts": "d1,b?"}, ("b1", "b2", "d1")),
+        ({"roles": "web*"}, ("a1", "b1", "eu1")),
+        ({"roles": "job", "hosts": "b1"}, ("b1",)),
+        ({"primary": True}, ("a1",)),
+        ({"primary": True, "hosts": "b1"}, ("b1",)),
+    ],
+)
+def test_which_hosts_are_meant(config, asked, found):
+    assert select_hosts(config, EVERY, **asked) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"hosts": "z"}, "--hosts z matches nothing"),
+        ({"roles": "wbe"}, "--roles wbe matches nothing"),
+        ({"hosts": "d1", "roles": "job"}, "no host is meant"),
+        ({"hosts": "b2", "primary": True}, "no host is meant"),
+        ({"roles": "job", "primary": True}, "no host is meant"),
+    ],
+)
+def test_which_hosts_are_refused(config, asked, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        select_hosts(config, EVERY, **asked)
+    assert refused.value.next.startswith("there are: ")

@@ -119,6 +119,17 @@ async def test_who_never_looked_looks(docker: Path) -> None:
     assert told(docker).count(f"rm --volumes {'1' * 64}") == 1
 
 
+async def test_only_on_the_hosts_that_are_named(docker: Path) -> None:
+    place = target(docker)
+    second = LocalShell("h2", home=docker.parent)
+    service = replace(place.service, hosts=("h1", "h2"))
+    place = replace(place, service=service, shells={**place.shells, "h2": second})
+    await place.observe(token=1)
+    scripts = asked(docker)
+    assert await place.prune({NEW}, token=1, hosts=["h2"]) == (1, 1)
+    assert asked(docker) == scripts, "the first host was asked"
+
+
 async def test_images_that_cannot_be_listed_are_told(docker: Path) -> None:
     docker.write_text(docker.read_text().replace('"image ls")', '"image ls") exit 1 ;; x)'))
     place = target(docker)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common
+from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
     from pilotage.config.select import Place

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common, grep_option
+from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
     import re

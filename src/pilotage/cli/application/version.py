@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pilotage.cli.application.selectors import Selectors, selecting
 from pilotage.cli.options import Settings, common, json_option
+from pilotage.cli.selecting import Selectors, selecting
 
 
 @click.command("version")

@@ -483,8 +483,11 @@ class DockerTarget:
         instances = (i for sight in self._seen.values() for i in sight.instances())
         return TargetView(tuple(map(Host, self._seen)), tuple(instances))
 
-    async def prune(self, keep: Collection[str], *, token: int) -> tuple[int, int]:
-        """Remove what is old, on every host that is not silent; how many containers and images those were.
+    async def prune(
+        self, keep: Collection[str], *, token: int, hosts: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Remove what is old, on every host that is not silent, or on ``hosts``; how many containers and images
+        those were.
 
         Stopped containers but the newest of each role, of those that were seen (`seen`): one that ended later is
         left to the next time. Then the assets and images of revisions that are not in ``keep``.
@@ -508,7 +511,7 @@ class DockerTarget:
                 self._seen[name] = self._seen[name].without(surplus)
             return len(surplus), len(ran.last.out.split())
 
-        done = await asyncio.gather(*(one(name) for name in self._asked))
+        done = await asyncio.gather(*map(one, self._asked if hosts is None else hosts))
         return sum(containers for containers, _ in done), sum(images for _, images in done)
 
     def _prune(self, containers: Collection[str], keep: Collection[str]) -> list[Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +40,18 @@ class Selectors:
         found = self.of(config)
         every = sum(len(role.hosts) for role in config.roles)
         return found if len(found) < every else ()
+
+    def among(self, config: Config, every: Iterable[str]) -> tuple[str, ...]:
+        """Those of these hosts that are meant, where it is about hosts as such."""
+        from pilotage.config.select import select_hosts
+
+        return select_hosts(config, every, hosts=self.hosts, roles=self.roles, primary=self.primary)
+
+    def part(self, config: Config, every: Iterable[str]) -> tuple[str, ...] | None:
+        """The same, but None where nothing is selected, or everything."""
+        known = tuple(every)
+        found = self.among(config, known) if self != Selectors() else known
+        return found if len(found) < len(known) else None
 
 
 def selecting(function: F) -> F:
