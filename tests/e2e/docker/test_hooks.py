@@ -83,6 +83,10 @@ def test_hooks_and_audit_of_every_command_that_goes_to_hosts(
             "registry login --skip-local": [f"pre-connect {{}} {one},{two}"],
             "app exec --primary -- true": [f"pre-connect {{}} {every}"],
             "prune": [f"pre-connect {{}} {every}"],
+            f"server bootstrap --hosts {three}": [
+                f"pre-connect {{}} {three}",
+                f"docker-setup {{}} {three}",
+            ],
         }.items():
             ship.pilotage(*command.split())
             words = command.split()
@@ -115,6 +119,7 @@ def test_hooks_and_audit_of_every_command_that_goes_to_hosts(
             "registry login --skip-local",
             "app exec --primary -- true",
             "prune",
+            f"server bootstrap --hosts {three}",
             "proxy reboot --confirmed --rolling",
             f"--skip-hooks server exec --hosts {two} false",
         ]
@@ -124,11 +129,13 @@ def test_hooks_and_audit_of_every_command_that_goes_to_hosts(
         assert in_database[:-1] == [(command, "done", "") for command in commands[1:-1]]
         assert in_database[-1] == (commands[-1], "done", "exit status 1")
         assert {it["who"] for it in told} == {told[0]["who"]} != {""}
-        everywhere = {0, 1, 7, 9, 10, 11}
-        where = {0: everywhere | {2, 3, 8}, 1: everywhere | {2, 8, 12}, 2: {0, 2, 4, 5, 6}}
+        everywhere = {0, 1, 7, 9, 10, 12}
+        where = {0: everywhere | {2, 3, 8}, 1: everywhere | {2, 8, 13}, 2: {0, 2, 4, 5, 6, 11}}
         for number, wanted in where.items():
             path = ship.hosts[number].home / ".pilotage" / "shop" / "audit.log"
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             ended = {line["command"] for line in lines if line["result"] == "done"}
             assert ended == {commands[index] for index in wanted}, number
             assert len(lines) == 2 * len(ended)
+        there = json.loads(ship.pilotage("audit", "--json", "-H", "--hosts", three).out)
+        assert [it["command"] for it in there] == [commands[index] for index in sorted(where[2])]

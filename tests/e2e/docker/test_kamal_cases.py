@@ -168,6 +168,23 @@ def test_closed_stopped_and_with_a_new_door(ship: Ship) -> None:
     ship.pilotage("proxy", "restart")
     assert answers() == [(200, "two")] * 2
 
+    # One of the doors alone: the other one stays as it is.
+    first, second = hosts
+    here = ("--hosts", second.address)
+    ids = [host.docker("inspect", "pilotage-door", "--format", "{{.Id}}") for host in hosts]
+    ship.pilotage("proxy", "reboot", "-y", *here)
+    now = [host.docker("inspect", "pilotage-door", "--format", "{{.Id}}") for host in hosts]
+    assert now[0] == ids[0]
+    assert now[1] != ids[1]
+    assert first.address not in ship.pilotage("proxy", "logs", *here).out
+    ship.pilotage("proxy", "stop")
+    ship.pilotage("proxy", "boot", *here)
+    assert ship.ask(second, "/version", name="shop.test") == (200, "two")
+    with pytest.raises(subprocess.CalledProcessError):
+        ship.ask(first, name="shop.test")
+    ship.pilotage("proxy", "boot", "-p")
+    assert answers() == [(200, "two")] * 2
+
 
 # -- 7 -----------------------------------------------------------------------------------------
 

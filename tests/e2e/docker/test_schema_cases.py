@@ -346,6 +346,10 @@ def test_to_one_host_while_the_other_is_down(voyage: Voyage) -> None:
         stands = ship.status()
         assert not stands["settled"]
         assert stands["unreachable"] == [first.address]
+        # It is in nobody's way either who works with the other host alone.
+        ship.pilotage("proxy", "restart", "--hosts", second.address)
+        ship.pilotage("prune", "--hosts", second.address)
+        assert ship.serving(second) == "three"
         # The whole fleet needs every host, as ever.
         assert first.address in ship.deploy(status=1).err
     finally:
