@@ -23,7 +23,7 @@ _fresh = click.option("--no-cache", "fresh", is_flag=True, help="Build everythin
 class Work:
     """One command on images.
 
-    ``revision``: as it was typed; None for the last commit. ``hosts``: a part of them that was asked for.
+    ``revision``: as it was typed; None for the last commit. ``hosts``: those that were asked for; None for all.
     """
 
     settings: Settings

@@ -298,4 +298,5 @@ async def _doors(
         *(config, hooks, settings, emit), use=use, changes=acts, selected=hosts
     ) as project:
         doors = project.place.doors
-        yield project, doors if hosts is None else {host: doors[host] for host in hosts}
+        wanted = doors if hosts is None else hosts
+        yield project, {host: door for host, door in doors.items() if host in wanted}

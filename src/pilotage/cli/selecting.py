@@ -48,10 +48,8 @@ class Selectors:
         return select_hosts(config, every, hosts=self.hosts, roles=self.roles, primary=self.primary)
 
     def part(self, config: Config, every: Iterable[str]) -> tuple[str, ...] | None:
-        """The same, but None where nothing is selected, or everything."""
-        known = tuple(every)
-        found = self.among(config, known) if self != Selectors() else known
-        return found if len(found) < len(known) else None
+        """The same, but None where nothing was asked for."""
+        return None if self == Selectors() else self.among(config, every)
 
 
 def selecting(function: F) -> F:

@@ -94,6 +94,10 @@ def test_all_of_them_where_nothing_is_asked_for(told: Told, command: str) -> Non
     assert told(*command.split()) == (1, ["a1,b1,b2,d1"])
 
 
+def test_every_door_is_still_a_part_of_the_hosts(told: Told) -> None:
+    assert told("proxy", "stop", "--hosts", "a1,b1") == (1, ["a1,b1"])
+
+
 def test_roles_without_a_door(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     assert told("proxy", "stop", "--roles", "job", "--hosts", "a1") == (2, [])
     said = capsys.readouterr().err
