@@ -145,9 +145,12 @@ def test_one_with_a_proxy_is_behind_the_door(ship: Ship) -> None:
 
 def test_a_reboot_takes_what_the_registry_has_today(ship: Ship) -> None:
     cached(ship)
+    text = (ship.root / "config/deploy.yml").read_text()
+    ship.write("config/deploy.yml", text.replace("acme/cache:1", "acme/moving:1"))
+    ship.lab.push(images.python(), "acme/moving:1")
     ship.release("one")
     ship.pilotage("accessory", "boot", "cache")
-    ship.lab.push(images.app("two", service="shop"), "acme/cache:1")
+    ship.lab.push(images.app("two", service="shop"), "acme/moving:1")
     ship.pilotage("accessory", "reboot", "cache")
     for host in ship.hosts[:2]:
         assert "VERSION=two" in host.docker("exec", "shop-cache", "env")
