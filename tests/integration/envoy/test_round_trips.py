@@ -50,6 +50,8 @@ class Host(LocalShell):
         self.deletes = asyncio.Event()
         self.deletes.set()
         self.lost = False
+        self.begins: Callable[[], bool] = lambda: True
+        self.confirms: Callable[[], bool] = lambda: True
 
     async def stream(
         self,
@@ -61,7 +63,11 @@ class Host(LocalShell):
     ) -> int:
         if b"flock 8" in input:
             self.told.add("write")
-        elif b"rmdir" in input:
+            await until(self.begins)
+            status = await super().stream(argv, output, input=input, limit=limit)
+            await until(self.confirms)
+            return status
+        if b"rmdir" in input:
             self.told.add("delete")
             await self.deletes.wait()
             if self.lost:
@@ -150,6 +156,24 @@ def test_what_is_in_force_is_asked_once(tell: Callable[[Story], None]) -> None:
             assert far.told.since() == ["/clusters"]
             await far.switch(two, token=2)
             assert far.told.since()[:2] == ["write", "versions"]
+
+    tell(story)
+
+
+@pytest.mark.parametrize("late", ["begins", "confirms"])
+def test_whether_it_is_in_force_is_asked_before_the_writing_is_confirmed(
+    tell: Callable[[Story], None], late: str
+) -> None:
+    """The files may be there by then, or not yet."""
+
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two, asyncio.timeout(60):
+            await far.switch(one)
+            far.told.clear()
+            setattr(far.host, late, lambda: far.told[-1:] == ["versions"])
+            await far.switch(two, one)
+            assert far.told.since() == ["write", "versions", "write", "versions"]
+            assert (await far.proxy.observe())[HOST].active == (two.endpoint,)
 
     tell(story)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pilotage.errors import ProxyError
 from pilotage.model import Route
@@ -20,6 +21,7 @@ from pilotage.proxy.envoy.state import State
 from pilotage.proxy.envoy.steps import Write, batches, steps
 
 _POLL = 0.001  # Envoy takes a file in about 1 ms
+_AHEAD = 0.04  # in which a host has mostly written one
 _NOUNS = {"eds": "endpoints", "cds": "clusters", "rds": "route", "lds": "listener"}
 
 
@@ -101,12 +103,39 @@ class Change:
         if not contents:
             return
         said = await self._place.said()
-        try:
-            await self.files.write(contents)
-        except OSError as error:
-            raise unwritten(self._where(contents), error) from error
         self._awaited |= {kind: str(content["version_info"]) for kind, content in contents.items()}
-        await self._confirm(self._due(), said=said)
+        due = self._due()
+        early = await self._write(contents, due)
+        await self._confirm(due, said=said, early=early)
+
+    async def _write(
+        self, contents: Mapping[str, Mapping[str, Any]], due: Collection[str]
+    ) -> Mapping[str, Standing]:
+        """Write files; how Envoy has those that are due, soon after.
+
+        It is asked when they are written, and after `_AHEAD` in any case: on a host that is far they may well be, only
+        the word of it is still on its way, and the answer comes right behind. One from before says so by its versions.
+        """
+        written = asyncio.Event()
+
+        async def write() -> None:
+            await self.files.write(contents)
+            written.set()
+
+        async def ask() -> Mapping[str, Standing]:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AHEAD):
+                    await written.wait()
+            return await self.admin.standing(due) if due else {}
+
+        wrote, early = await asyncio.gather(write(), ask(), return_exceptions=True)
+        if isinstance(wrote, OSError):
+            raise unwritten(self._where(contents), wrote) from wrote
+        if isinstance(wrote, BaseException):
+            raise wrote
+        if isinstance(early, BaseException):
+            raise early
+        return early
 
     def _due(self) -> dict[str, str]:
         """What Envoy can have in force by now: it reads nobody's endpoints before their cluster is there."""
@@ -125,8 +154,10 @@ class Change:
         """See in force what Envoy was started with. ``said``: its log before that."""
         await self._confirm(versions, said=said)
 
-    async def _confirm(self, versions: dict[str, str], *, said: int) -> None:
-        refused = await self._in_force(versions)
+    async def _confirm(
+        self, versions: dict[str, str], *, said: int, early: Mapping[str, Standing] | None = None
+    ) -> None:
+        refused = await self._in_force(versions, early=early)
         if refused is not None:
             words = await self.admin.listener_error() if refused == "lds" else ""
             words = words or await self._place.words(said) or "it gives no reason"
@@ -135,15 +166,23 @@ class Change:
                 f"Envoy did not take the new {noun}: {words}", where=self._where([refused])
             )
 
-    async def _in_force(self, versions: dict[str, str], *, certain: bool = False) -> str | None:
+    async def _in_force(
+        self,
+        versions: dict[str, str],
+        *,
+        early: Mapping[str, Standing] | None = None,
+        certain: bool = False,
+    ) -> str | None:
         """Wait for Envoy to say that versions are in force; the kind that it refused, or did not confirm.
 
-        ``certain``: they were in force before, so that a refusal is of something else.
+        ``early``: its first answer, where it was asked already. ``certain``: they were in force before, so that a
+        refusal is of something else.
         """
         deadline = time.monotonic() + self.settings.confirm
         left = dict(versions)
         while left:
-            standing = await self.admin.standing(left)
+            standing = await self.admin.standing(left) if early is None else early
+            early = None
             for kind, version in tuple(left.items()):
                 seen, before = standing.get(kind, Standing()), self._standing(kind)
                 if seen.version == version:
