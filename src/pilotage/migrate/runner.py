@@ -88,7 +88,8 @@ class SqlSchema(DatabaseSchema):
         )
 
     async def _raw_dump(self) -> str:
-        async with self._connections.use("look") as session:
+        # In a session of its own: it may have to wait for a lock, and nobody who looks meanwhile should.
+        async with self._connections.use("dump") as session:
             return await self._dialect.dump(session)
 
     # -- halves ----------------------------------------------------------------------------------

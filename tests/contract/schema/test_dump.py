@@ -169,3 +169,25 @@ def test_a_file_that_cannot_be_read_is_a_wrong_configuration(kit: Kit, tmp_path:
                 await schema.prepare()
 
     asyncio.run(story())
+
+
+def test_nobody_who_looks_waits_for_a_dump_that_waits(postgresql: Kit) -> None:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND query LIKE '%ACCESS SHARE%' AND datname = current_database()"
+    )
+
+    async def story() -> str:
+        async with postgresql.schema() as schema, asyncio.timeout(60):
+            await applied(schema, FIRST)
+            with postgresql.blocked("t") as let_go:
+                dumping = asyncio.create_task(schema.dump())
+                while postgresql.execute(waiting) != [(1,)]:
+                    assert not dumping.done()
+                    await asyncio.sleep(0.01)
+                assert (await schema.view()).rows
+                assert not dumping.done()
+                let_go()
+                return await dumping
+
+    assert "CREATE TABLE" in asyncio.run(story())
