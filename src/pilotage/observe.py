@@ -36,17 +36,12 @@ class World:
 
 
 async def observe(world: World, *, token: int | None = None) -> Observed:
-    """What is, now. ``token``: with authority, as `pilotage.targets.base.Target.observe` has it.
-
-    With a token the routes are asked last: once the hosts are fenced off, no earlier deployer changes them.
-    """
+    """What is, now. ``token``: with authority, as `pilotage.targets.base.Target.observe` and the proxy's have it."""
     state = await world.store.read()
     schema = await world.schema.view()
-    if token is None:
-        view, routes = await asyncio.gather(world.target.observe(), world.proxy.observe())
-    else:
-        view = await world.target.observe(token=token)
-        routes = await world.proxy.observe()
+    view, routes = await asyncio.gather(
+        world.target.observe(token=token), world.proxy.observe(token=token)
+    )
     return Observed(
         state=state, hosts=view.hosts, instances=view.instances, routes=routes, schema=schema
     )

@@ -243,8 +243,9 @@ def test_a_host_whose_edge_does_not_say_what_it_does_keeps_the_others_from_switc
     world = fleet_at_v1()
     observe, apply = world.proxy.observe, world.proxy.apply
 
-    async def silent() -> dict[str, Route]:
-        return {host: route for host, route in (await observe()).items() if host != "c"}
+    async def silent(*, token: int | None = None) -> dict[str, Route]:
+        routes = await observe(token=token)
+        return {host: route for host, route in routes.items() if host != "c"}
 
     async def never(host: str, route: Route, **more: object) -> float:
         raise AssertionError(f"{host} was switched")

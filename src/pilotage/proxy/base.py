@@ -24,8 +24,19 @@ class Proxy(Protocol):
         """
         ...
 
-    async def observe(self) -> Mapping[str, Route]:
-        """The route in force on each host that answers; empty before the first `apply`."""
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
+        """The route in force on each host that answers; empty before the first `apply`.
+
+        ``token``: observe with authority. Every host that answers first raises its fence to it, so no earlier
+        deployer changes a route that is returned.
+
+        Raises
+        ------
+        LeaseLost
+            A host has seen a higher token.
+        ProxyError
+            With a token: a host answers, and its edge's files cannot be read.
+        """
         ...
 
     async def apply(

@@ -29,9 +29,9 @@ class EdgeFleet:
         hosts = [host for host in self.edges if self.at is None or host in self.at]
         await self._all({host: self.edges[host].ensure(token=token) for host in hosts})
 
-    async def observe(self) -> Mapping[str, Route]:
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
         """Of every host that answers."""
-        found = await asyncio.gather(*(edge.observe() for edge in self.edges.values()))
+        found = await asyncio.gather(*(edge.observe(token=token) for edge in self.edges.values()))
         return {host: route for routes in found for host, route in routes.items()}
 
     async def apply(

@@ -58,8 +58,11 @@ class MemoryProxy:
             self.running.add(host)
             self.routes.setdefault(host, Route())
 
-    async def observe(self) -> Mapping[str, Route]:
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
         """The routes of the hosts that answer."""
+        for host in filter(self._reachable, self.hosts):
+            if token is not None:
+                self._admit(host, token)
         return {host: route for host, route in self.routes.items() if self._reachable(host)}
 
     async def apply(

@@ -33,9 +33,9 @@ class RoleEdges:
         for edge in self.edges.values():
             await edge.ensure(token=token)
 
-    async def observe(self) -> Mapping[str, Route]:
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
         """Of all edges together; the host is left out where one does not answer."""
-        found = await asyncio.gather(*(edge.observe() for edge in self.edges.values()))
+        found = await asyncio.gather(*(edge.observe(token=token) for edge in self.edges.values()))
         routes = [route for part in found for route in part.values()]
         return {self.host: _together(routes)} if len(routes) == len(self.edges) else {}
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from pilotage.shell.session import Session
 
-COUNT = 2
-"""How many wait. What a deploy asks of a host at once is seldom more."""
+COUNT = 3
+"""How many wait: what a deploy asks of a host at once, when it has the lease."""
 
 TRUSTED = 5.0
 """Seconds after it was last heard from in which a link is taken to be there. Later a session that waits

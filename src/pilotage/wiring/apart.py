@@ -129,7 +129,7 @@ class UnaskedProxy:
         """Refused."""
         _refused()
 
-    async def observe(self) -> Mapping[str, Route]:
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
         """No host answers."""
         return {}
 

@@ -146,6 +146,23 @@ def test_a_lower_token_is_refused_everywhere(tell):
     tell(story)
 
 
+def test_who_looks_with_authority_keeps_everybody_before_out(tell):
+    async def story(kit):
+        one, two = await kit.endpoint("one"), await kit.endpoint("two")
+        await kit.proxy.ensure(token=1)
+        await kit.proxy.apply(kit.host, Route((one,)), token=1)
+        assert await kit.proxy.observe(token=2) == {kit.host: Route((one,))}
+        with pytest.raises(LeaseLost):
+            await kit.proxy.apply(kit.host, Route((two,)), token=1)
+        with pytest.raises(LeaseLost):
+            await kit.proxy.observe(token=1)
+        assert await route_of(kit) == Route((one,))
+        await kit.proxy.apply(kit.host, Route((two,)), token=2)
+        assert await kit.proxy.observe(token=2) == {kit.host: Route((two,))}
+
+    tell(story)
+
+
 def test_a_route_that_is_refused_leaves_the_old_in_force(tell):
     async def story(kit):
         one, two = await kit.endpoint("one"), await kit.endpoint("two")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from pilotage.errors import LeaseLost, ProxyError
-from pilotage.proxy.door import Fragment
+from pilotage.model import Route
+from pilotage.proxy.door import Door, Fragment, entrance
 
 pytestmark = pytest.mark.integration
 
@@ -41,6 +43,39 @@ def test_two_services_share_it_and_neither_takes_it_from_the_other(tell):
         assert "pilotage-door" in await blog.door.details()
         await blog.remove(token=7)
         assert containers(way) <= {"else-edge"}
+
+    tell(story)
+
+
+def test_who_looks_with_authority_has_looked_at_the_door_and_finds_out_when_it_is_another(
+    tell, monkeypatch
+):
+    monkeypatch.setattr(entrance, "_RECENT", 60.0)
+    looks = []
+    look = Door.look
+
+    async def counted(door):
+        looks.append(door)
+        return await look(door)
+
+    async def story(way):
+        one, two = await way.app("one"), await way.app("two")
+        shop, blog = way.entrance("shop"), way.entrance("blog", names=("blog.test",))
+        await way.serve(shop, one)
+        monkeypatch.setattr(Door, "look", counted)
+        route = Route((one.endpoint,))
+        assert await shop.observe(token=2) == {way.host.address: route}
+        await shop.ensure(token=2)
+        assert looks == [shop.door]
+        await shop.observe(token=3)
+        await way.serve(blog, two)
+        shop.fragment = replace(shop.fragment, names=("shop.test",))
+        await shop.ensure(token=3)
+        assert looks == [shop.door, shop.door, blog.door, shop.door]
+        assert await way.ask("shop.test") == (200, "one")
+        assert await way.ask("blog.test") == (200, "two")
+        await blog.remove(token=1)
+        await shop.remove(token=3)
 
     tell(story)
 

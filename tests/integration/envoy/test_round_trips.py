@@ -14,8 +14,8 @@ from tests.integration.envoy.edge import HOST, App, app
 from tests.integration.local.world import until
 
 from pilotage.errors import HostLost
-from pilotage.model import Route
-from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings, local_edge
+from pilotage.model import Front, Route
+from pilotage.proxy.envoy import EnvoyProxy, EnvoySettings, docker, local_edge
 from pilotage.proxy.envoy.admin import Admin
 from pilotage.proxy.envoy.docker import DockerPlace
 from pilotage.proxy.envoy.scripts import EdgeContainer
@@ -198,6 +198,48 @@ def test_behind_a_new_connection_may_be_another_envoy(tell: Callable[[Story], No
             far.told.clear()
             await far.switch(one, two)
             assert far.told.since()[0] == "every version"
+
+    tell(story)
+
+
+def test_who_looks_with_authority_has_read_what_it_changes_next(
+    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker, "_RECENT", 60.0)
+
+    async def story(far: Far) -> None:
+        async with app("one") as one, app("two") as two:
+            await far.switch(one)
+            far.told.clear()
+            assert (await far.proxy.observe(token=2))[HOST].active == (one.endpoint,)
+            assert sorted(far.told.since()) == ["/ready and every version", "read"], "at once"
+            await far.proxy.ensure(token=2)
+            assert far.told.since() == []
+            await far.switch(two, one, token=2)
+            assert far.told.since() == ["write", "versions", "write", "versions"]
+            # Once the connection has ended, nobody knows whether Envoy runs.
+            for reader, _ in far.place._kept:
+                reader.feed_eof()
+            await far.proxy.ensure(token=2)
+            assert far.told.since()[0] == "/ready and every version"
+            monkeypatch.setattr(docker, "_RECENT", 0.0)
+            await far.proxy.ensure(token=2)
+            assert far.told.since() == ["/ready and every version"]
+
+    tell(story)
+
+
+def test_in_a_pause_who_looks_with_authority_asks_envoy(tell: Callable[[Story], None]) -> None:
+    """It may have ended, and the files do not say so."""
+
+    async def story(far: Far) -> None:
+        async with app("one") as one:
+            await far.switch(one)
+            paused = Route((one.endpoint,), front=Front("pause", "Soon.", limit=60))
+            await far.proxy.apply(HOST, paused, token=1)
+            far.told.clear()
+            assert (await far.proxy.observe(token=2))[HOST] == paused
+            assert far.told.since()[2:] == ["route and route", "/config_dump"]
 
     tell(story)
 

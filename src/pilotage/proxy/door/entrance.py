@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 
+from pilotage.errors import ProxyError
 from pilotage.model import Endpoint, Route, Sample
 from pilotage.proxy.base import Proxy, Ready
 from pilotage.proxy.door.door import Door
 from pilotage.proxy.door.fragment import Fragment, OwnCertificate
 from pilotage.proxy.door.scripts import Found
 from pilotage.shell.fenced import Fence
+
+_RECENT = 2.0
+"""Seconds in which a look at the door is one of just now. What is written by it asks again whether that is so."""
 
 
 @dataclass(slots=True)
@@ -28,16 +34,14 @@ class Entrance:
     state_dir: str
     certificate: OwnCertificate | None = None
     _waits: bool = False
+    _seen: tuple[Found, float] | None = None
 
     async def ensure(self, *, token: int) -> None:
         """First the edge, then the door before it; they are looked at together."""
-        looking = asyncio.ensure_future(self.door.look())
-        try:
+        async with self._looking() as looking:
             await self.edge.ensure(token=token)
-        except BaseException:
-            looking.cancel()
-            raise
-        found = await looking
+            found = await looking
+        self._seen = None
         self._waits = found.kamal and not found.running and not await self._served()
         if self._waits:
             # What would be refused at the switch is refused before anything is started.
@@ -63,9 +67,31 @@ class Entrance:
         fence = Fence(self.state_dir, token)
         await self.door.put(self.fragment, fence, found, certificate=self.certificate)
 
-    async def observe(self) -> Mapping[str, Route]:
-        """Of the edge."""
-        return await self.edge.observe()
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
+        """Of the edge. With a token the door is looked at beside, for the `ensure` that follows."""
+        if token is None:
+            return await self.edge.observe()
+        self._seen = None
+        async with self._looking() as looking:
+            routes = await self.edge.observe(token=token)
+            if routes:  # or the host may not answer at all
+                with contextlib.suppress(ProxyError):  # `ensure` meets it again
+                    self._seen = await looking, time.monotonic()
+        return routes
+
+    @contextlib.asynccontextmanager
+    async def _looking(self) -> AsyncIterator[Awaitable[Found]]:
+        """A look at the door, begun; or the one of a moment ago."""
+        task = asyncio.ensure_future(self._look())
+        try:
+            yield task
+        finally:
+            task.cancel()
+
+    async def _look(self) -> Found:
+        if self._seen is not None and time.monotonic() - self._seen[1] < _RECENT:
+            return self._seen[0]
+        return await self.door.look()
 
     async def measure(self, release: str) -> Mapping[str, Sample]:
         """Of the edge."""

@@ -38,6 +38,8 @@ _LIMIT = 60.0
 _PULL = 600.0
 """Seconds to start the container, whose image may have to be pulled."""
 _PAUSE = 0.05
+_RECENT = 2.0
+"""Seconds in which an answer of Envoy is one of a moment ago, as long as its connection is open."""
 
 _FORWARDS = (
     "set `AllowTcpForwarding yes` and `AllowStreamLocalForwarding yes` (the defaults) in its sshd_config and "
@@ -84,12 +86,15 @@ class DockerPlace:
         """
         await self.left_to_itself()
         seen, self._seen = self._seen, None
-        answered = False
         if seen is None or not seen.known or seen.token != token:
             # Whether it answers is asked beside: who holds it for the first time wants to know.
             found, kept = await asyncio.gather(self._read(token), self._ready())
-            seen, answered = HeldDocker(self, token, found, kept=kept), kept is not None
-        held = HeldDocker(self, token, seen.found, seen.read_at, answered=answered, kept=seen.kept)
+            seen = HeldDocker(self, token, found, kept=kept)
+            if kept is not None:
+                seen.answered_at = time.monotonic()
+        held = HeldDocker(
+            *(self, token, seen.found, seen.read_at), answered_at=seen.answered_at, kept=seen.kept
+        )
         yield held
         self._seen = held
 
@@ -146,6 +151,11 @@ class DockerPlace:
         while self._kept:
             _, writer = self._kept.pop()
             writer.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection to the admin interface is open, as far as one hears."""
+        return any(not reader.at_eof() for reader, _ in self._kept)
 
     async def alive(self) -> bool:
         """Whether it answers, else whether its container runs."""
@@ -225,7 +235,7 @@ class HeldDocker:
     """`pilotage.proxy.envoy.place.Held`: what was read, and whose change this is.
 
     ``read_at``: when, by ``time.monotonic()``. ``known``: what is there now is ``found``, with what was changed here.
-    ``answered``: Envoy did, a moment ago. ``kept``: what `keep` was given, after how many connections.
+    ``answered_at``: when Envoy did, likewise. ``kept``: what `keep` was given, after how many connections.
     """
 
     place: DockerPlace
@@ -233,7 +243,7 @@ class HeldDocker:
     found: Found
     read_at: float = field(default_factory=time.monotonic)
     known: bool = True
-    answered: bool = False
+    answered_at: float = float("-inf")
     kept: tuple[Mapping[str, Standing], int] | None = None
     _mine: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -245,6 +255,11 @@ class HeldDocker:
     @property
     def _edge(self) -> EdgeContainer:
         return self.place.edge
+
+    @property
+    def answered(self) -> bool:
+        """It did, and nothing was heard of its end."""
+        return self.place.connected and time.monotonic() - self.answered_at < _RECENT
 
     async def _change(self, commands: Sequence[Command]) -> None:
         await self.place.left_to_itself()
@@ -303,8 +318,12 @@ class HeldDocker:
 
     async def alive(self) -> bool:
         """Whether it answers, else whether its container runs."""
-        self.answered = self.answered or await self.place.answers()
-        return self.answered or await self.place.runs()
+        if self.answered:
+            return True
+        if not await self.place.answers():
+            return await self.place.runs()
+        self.answered_at = time.monotonic()
+        return True
 
     async def clear(self) -> None:
         """Nobody else has the port of a container, and `start` replaces one that died."""

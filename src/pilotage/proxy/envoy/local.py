@@ -64,6 +64,11 @@ class LocalPlace:
         return connect(self._root)
 
     @property
+    def answered(self) -> bool:
+        """It is asked."""
+        return False
+
+    @property
     def standing(self) -> None:
         """Envoy of this machine is asked in a millisecond."""
 

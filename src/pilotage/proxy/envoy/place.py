@@ -82,6 +82,11 @@ class Held(Protocol):
     # -- what is in force --------------------------------------------------------------------
 
     @property
+    def answered(self) -> bool:
+        """Whether Envoy said a moment ago, to whoever holds the place, that it is ready."""
+        ...
+
+    @property
     def standing(self) -> Mapping[str, Standing] | None:
         """How Envoy had its files at the end of this deployer's last change, or as they were read; None where it has to
         be asked. What is in force is certain only where these are the versions of all files."""

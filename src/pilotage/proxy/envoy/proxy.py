@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from pilotage.errors import ProxyError
+from pilotage.errors import EdgeUnreachable, ProxyError
 from pilotage.events import Emit
 from pilotage.host.files import dump_json
 from pilotage.model import Endpoint, Route, Sample
@@ -96,13 +96,27 @@ class EnvoyProxy:
             if files.in_force(standing) and not admin.reopened:
                 files.place.keep({k: standing[k] for k in files.kinds() if k in standing})
 
-    async def observe(self) -> Mapping[str, Route]:
+    async def observe(self, *, token: int | None = None) -> Mapping[str, Route]:
         """What Envoy itself says that it does; nothing when it does not run."""
         try:
-            async with self.place.admin() as admin:
-                return {self.place.host: await admin.route()}
-        except OSError:
+            if token is None:
+                return {self.place.host: await self._route()}
+            async with self.place.hold(token) as held:
+                return {self.place.host: await self._held_route(held)}
+        except (OSError, EdgeUnreachable):
             return {}
+
+    async def _route(self) -> Route:
+        async with self.place.admin() as admin:
+            return await admin.route()
+
+    async def _held_route(self, held: Held) -> Route:
+        """What it says may be that it has in force just these files. A pause may be over, which they do not say."""
+        if held.answered and held.standing:
+            files = await EnvoyFiles.read(held)
+            if files.in_force(held.standing) and not files.state().paused:
+                return files.state().route()
+        return await self._route()
 
     async def apply(
         self, host: str, route: Route, *, token: int, ready: Ready | None = None
