@@ -15,6 +15,7 @@ from pilotage.cli.options import Settings
 from pilotage.cli.project import opened
 from pilotage.cli.render.lines import warnings
 from pilotage.cli.running import run
+from pilotage.cli.selecting import Selectors
 from pilotage.config.select import Place
 from pilotage.errors import UsageError
 from pilotage.model import Instance
@@ -36,6 +37,7 @@ def print_logs(
     grep: re.Pattern[str] | None,
     follow: bool,
     since: str | None,
+    selectors: Selectors | None = None,
 ) -> None:
     """What ``logs`` and ``app logs`` do: `show` what ``which`` chooses in the project that is opened.
 
@@ -46,7 +48,9 @@ def print_logs(
     """
 
     async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+        async with opened(
+            settings, warnings(settings), use=Use.LOOK, selectors=selectors
+        ) as project:
             name = which(project)
             await show(
                 project, settings, name, lines=lines, pattern=grep, go_on=follow, since=since

@@ -45,7 +45,9 @@ def command(
     from pilotage.wiring.selected import selected
 
     async def main() -> bool:
-        async with opened(settings, warnings(settings), use=Use.PLAN, version=revision) as project:
+        async with opened(
+            *(settings, warnings(settings)), use=Use.PLAN, version=revision, selectors=selectors
+        ) as project:
             found = await project.revision(revision, dirty=True)
             observed = await observe(project.world)
             files = await files_of(project, found.sha, observed)

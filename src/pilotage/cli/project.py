@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pilotage.cli.options import Settings
+from pilotage.cli.selecting import Selectors
 from pilotage.config import Config, load_config
 from pilotage.events import Emit
 from pilotage.hooks import Hook, Hooks
@@ -72,10 +73,16 @@ async def opened(
     deploying: bool = False,
     version: str | None = None,
     changes: bool = False,
+    selectors: Selectors | None = None,
 ) -> AsyncIterator[Project]:
-    """The project for the length of a command. ``changes``: it is one for the audit."""
+    """The project for the length of a command. ``changes``: it is one for the audit.
+
+    ``selectors``: what it is about, as hooks are told of it; every host is connected to all the same.
+    """
     config = configuration(settings, deploying=deploying, version=version)
-    hooks = hooks_for(config, settings, emit, version=version)
+    only = selectors or Selectors()
+    hosts, roles = only.hosts_of(config), only.wanted_roles
+    hooks = hooks_for(config, settings, emit, version=version, hosts=hosts, roles=roles)
     async with opened_with(config, hooks, settings, emit, use=use, changes=changes) as project:
         yield project
 

@@ -41,6 +41,12 @@ class Selectors:
         every = sum(len(role.hosts) for role in config.roles)
         return found if len(found) < every else ()
 
+    def hosts_of(self, config: Config) -> tuple[str, ...] | None:
+        """The hosts of the roles that are meant, as hooks are told of them; None where nothing was asked for."""
+        if self == Selectors():
+            return None
+        return tuple(dict.fromkeys(place.host for place in self.of(config)))
+
     def among(self, config: Config, every: Iterable[str]) -> tuple[str, ...]:
         """Those of these hosts that are meant, where it is about hosts as such."""
         from pilotage.config.select import select_hosts

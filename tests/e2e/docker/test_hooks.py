@@ -81,7 +81,7 @@ def test_hooks_and_audit_of_every_command_that_goes_to_hosts(
             "accessory logs cache": [f"pre-connect {{}} {three}"],
             "build pull": [f"pre-connect {{}} {every}"],
             "registry login --skip-local": [f"pre-connect {{}} {one},{two}"],
-            "app exec --primary -- true": [f"pre-connect {{}} {every}"],
+            "app exec --primary -- true": [f"pre-connect {{}} {one}"],
             "prune": [f"pre-connect {{}} {every}"],
             f"server bootstrap --hosts {three}": [
                 f"pre-connect {{}} {three}",
@@ -139,3 +139,10 @@ def test_hooks_and_audit_of_every_command_that_goes_to_hosts(
             assert len(lines) == 2 * len(ended)
         there = json.loads(ship.pilotage("audit", "--json", "-H", "--hosts", three).out)
         assert [it["command"] for it in there] == [commands[index] for index in sorted(where[2])]
+
+        ship.write(".kamal/hooks/pre-connect", "#!/bin/sh\n")
+        ship.pilotage("app", "boot", "--roles", "job")
+        assert log.new() == [
+            f"pre-app-boot app/boot lock=true {one} roles=job",
+            f"post-app-boot app/boot lock=true {one} roles=job",
+        ]

@@ -89,6 +89,34 @@ def test_a_part_of_the_hosts(told: Told, command: str, capsys: pytest.CaptureFix
     assert f"there are: {there}\n" in said
 
 
+INSTANCES = (
+    *(
+        "plan",
+        "deploy",
+        "redeploy",
+        "app boot",
+        "app start",
+        "app stop",
+        "app stale",
+        "app stale -s",
+    ),
+    *("app exec true", "app version", "app logs", "app containers", "app images"),
+)
+
+
+@pytest.mark.parametrize("command", INSTANCES)
+def test_a_part_of_the_instances(
+    told: Told, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command.split()
+    assert told(*words) == (1, ["a1,b1,b2,d1"])
+    assert told(*words, "--hosts", "b*") == (1, ["b1,b2"])
+    assert told(*words, "--roles", "web") == (1, ["a1,b1 roles=web"])
+    assert told(*words, "--primary") == (1, ["a1"])
+    assert told(*words, "--hosts", "a1,z*") == (2, [])
+    assert "--hosts z* matches nothing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["proxy stop", "build pull", "prune", "server exec true"])
 def test_all_of_them_where_nothing_is_asked_for(told: Told, command: str) -> None:
     assert told(*command.split()) == (1, ["a1,b1,b2,d1"])

@@ -80,4 +80,4 @@ def _boot(
         renew = secrets.token_hex(3) if anew else None
         return await verb.boot(project.world, goal, where, who, emit, renew=renew)
 
-    carry_out(settings, name, story)
+    carry_out(settings, name, story, selectors=selectors, every=True)

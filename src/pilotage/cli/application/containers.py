@@ -42,7 +42,9 @@ def _show(
     from pilotage.wiring import Use
 
     async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+        async with opened(
+            settings, warnings(settings), use=Use.LOOK, selectors=selectors
+        ) as project:
             if project.place.show is None:
                 raise UsageError(
                     "the instances of this machine are processes: there are no containers, and no images",

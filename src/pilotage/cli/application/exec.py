@@ -77,7 +77,11 @@ def command(
 
     async def main() -> int:
         async with opened(
-            settings, warnings(settings), use=Use.ACT, version=revision, changes=True
+            *(settings, warnings(settings)),
+            use=Use.ACT,
+            version=revision,
+            changes=True,
+            selectors=selectors,
         ) as project:
             places = selectors.of(project.config)
             return await execute(project, places, wanted, Told(raw=raw))

@@ -55,4 +55,6 @@ def command(
         return selectors.of(project.config)
 
     wanted = lines if lines is not None else 10 if follow else None if since else 100
-    print_logs(settings, which, lines=wanted, grep=grep, follow=follow, since=since)
+    print_logs(
+        *(settings, which), lines=wanted, grep=grep, follow=follow, since=since, selectors=selectors
+    )

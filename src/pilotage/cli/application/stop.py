@@ -52,7 +52,9 @@ def stale(
         return
 
     async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+        async with opened(
+            settings, warnings(settings), use=Use.LOOK, selectors=selectors
+        ) as project:
             where = spots(project, selectors.of(project.config))
             found = stale_instances(project, await observe(project.world), where)
         if settings.as_json:
@@ -80,4 +82,4 @@ def _stop(
         who = claim("app stale" if stale else "app stop", reason=reason, wait=lock_wait)
         return await verb.stop(project.world, goal, where, who, emit, stale=stale)
 
-    carry_out(settings, "stop", story)
+    carry_out(settings, "stop", story, selectors=selectors, every=True)

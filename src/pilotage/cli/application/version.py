@@ -22,7 +22,9 @@ def command(settings: Settings, *, selectors: Selectors) -> None:
     from pilotage.wiring.selected import versions
 
     async def main() -> None:
-        async with opened(settings, warnings(settings), use=Use.LOOK) as project:
+        async with opened(
+            settings, warnings(settings), use=Use.LOOK, selectors=selectors
+        ) as project:
             found = versions(project, await observe(project.world), selectors.of(project.config))
         if settings.as_json:
             rows = [{"host": p.host, "role": p.role, "revisions": list(r)} for p, r in found]
