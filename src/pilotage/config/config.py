@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pilotage.config.document import Block
 from pilotage.config.frameworks import Framework
 from pilotage.config.schema.file import File
 from pilotage.config.schema.kamal import (
@@ -32,7 +33,7 @@ from pilotage.config.schema.kamal import (
 )
 from pilotage.config.schema.own import Engine, Rollout
 from pilotage.config.secrets import Secrets
-from pilotage.config.validate import did_you_mean
+from pilotage.config.validate import did_you_mean, mark_of
 from pilotage.errors import UsageError
 from pilotage.secret import Secret, reveal
 
@@ -182,6 +183,7 @@ class DatabaseConfig:
     written_replicas: tuple[str, ...]
     via: str | None
     where: str
+    _data: Block = field(repr=False)
     _secrets: Secrets = field(repr=False)
 
     @property
@@ -199,10 +201,12 @@ class DatabaseConfig:
     @property
     def replicas(self) -> tuple[Secret, ...]:
         """The read replicas that expand waits for."""
-        return tuple(self._look_up(name, "replicas") for name in self.written_replicas)
+        names = enumerate(self.written_replicas)
+        return tuple(self._look_up(name, "replicas", index) for index, name in names)
 
-    def _look_up(self, written: str, key: str) -> Secret:
-        return self._secrets.url(written, where=self.where, key=f"databases.{self.name}.{key}")
+    def _look_up(self, written: str, key: str, *index: int) -> Secret:
+        mark = mark_of(self._data, "databases", self.name, key, *index)
+        return self._secrets.url(written, where=str(mark), key=f"databases.{self.name}.{key}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +222,8 @@ class Config:
 
     ``path`` is the file, ``root`` the project's folder. ``not_run`` lists the commands that the files
     name and that were not run, as ``file:line: command``: while it has any, values that come from
-    them read ``[not run: command]``. ``file`` is the file as it is written, in its long form.
+    them read ``[not run: command]``. ``file`` is the file as it is written, in its long form; ``data``
+    says where each of its keys is.
     ``accessory_proxies``: of the accessories that are behind the door, by name.
     """
 
@@ -246,6 +251,7 @@ class Config:
     error_pages_path: Path | None
     accessory_proxies: Mapping[str, ProxyConfig]
     file: File = field(repr=False)
+    data: Block = field(repr=False)
     store: Secrets = field(repr=False)
     erb_not_run: tuple[str, ...] = ()
 
@@ -286,36 +292,48 @@ class Config:
         Raises
         ------
         SecretMissing
-            A secret has no value; names it, the role, and the files looked in.
+            A secret has no value; names it, the role, the line, and the files looked in.
         """
-        chosen = self.role(role)
         values: dict[str, str | Secret] = {}
-        for entry in self.secret_names(role, host):
-            name, _, alias = entry.partition(":")
-            values[name] = self.store.require(
-                alias or name,
-                where=str(self.path),
-                key="env.secret",
-                what=f"the role {chosen.name}",
-            )
+        for path, layer in self._layers(self.role(role), host):
+            for index, entry in enumerate(layer.secret):
+                name, _, alias = entry.partition(":")
+                where: tuple[str | int, ...] = (*path, "secret", index)
+                values[name] = self.secret(alias or name, *where, what=f"the role {role}")
         return values | self.clear_env(role, host)
+
+    def secret(self, name: str, *path: str | int, what: str) -> Secret:
+        """The value of a secret that the file names at ``path``; ``what`` says who needs it.
+
+        Raises
+        ------
+        SecretMissing
+            It has none; names the line, and the files looked in.
+        """
+        mark = mark_of(self.data, *path)
+        return self.store.require(name, where=str(mark), key=mark.path, what=what)
 
     def clear_env(self, role: str, host: str | None = None) -> dict[str, str]:
         """The part of `env` that is no secret."""
         values: dict[str, str] = {}
-        for layer in self._layers(self.role(role), host):
+        for _, layer in self._layers(self.role(role), host):
             values.update(layer.clear)
         return values
 
     def secret_names(self, role: str, host: str | None = None) -> tuple[str, ...]:
         """What the role names under ``secret``, as it is written: ``NAME`` or ``NAME:SECRET``."""
         layers = self._layers(self.role(role), host)
-        return tuple(dict.fromkeys(entry for layer in layers for entry in layer.secret))
+        return tuple(dict.fromkeys(entry for _, layer in layers for entry in layer.secret))
 
-    def _layers(self, role: RoleConfig, host: str | None) -> list[Env]:
+    def _layers(self, role: RoleConfig, host: str | None) -> list[tuple[tuple[str, ...], Env]]:
+        """Each with its path in the file."""
         tags = self.file.env.tags
         names = role.tags.get(host, ()) if host else ()
-        return [self.file.env, role.env, *(tags[name] for name in names if name in tags)]
+        return [
+            (("env",), self.file.env),
+            (("servers", role.name, "env"), role.env),
+            *((("env", "tags", name), tags[name]) for name in names if name in tags),
+        ]
 
     @property
     def secrets(self) -> Mapping[str, Secret]:
@@ -386,9 +404,7 @@ class Config:
         user, password = (
             Secret(value)
             if isinstance(value, str)
-            else self.store.require(
-                value[0], where=str(self.path), key=f"registry.{key}", what="the registry"
-            )
+            else self.secret(value[0], "registry", key, 0, what="the registry")
             for key, value in (("username", registry.username), ("password", registry.password))
         )
         self.store.remember("registry.password", password)

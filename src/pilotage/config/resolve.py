@@ -60,6 +60,7 @@ def resolve(
             written_replicas=section.replicas,
             via=section.via,
             where=str(mark_of(data, "databases", name)),
+            _data=data,
             _secrets=secrets,
         )
         for name, section in file.databases.items()
@@ -95,6 +96,7 @@ def resolve(
             }
         ),
         file=file,
+        data=data,
         store=secrets,
         erb_not_run=not_run,
     )

@@ -68,7 +68,7 @@ def _front(
     if proxy is None:
         return None
     container = _container(config, name, accessory)
-    own = certificate(config, proxy) if whole else None
+    own = certificate(config, proxy, "accessories", name, "proxy", "ssl") if whole else None
     doors = settings_of_doors(config, "docker")
     return Front(
         fragment(
@@ -105,14 +105,10 @@ def _published(port: str | None) -> str | None:
 
 def _env(config: Config, name: str, accessory: Accessory) -> Environment:
     values: dict[str, str | Secret] = {}
-    for entry in accessory.env.secret:
+    for index, entry in enumerate(accessory.env.secret):
         own, _, alias = entry.partition(":")
-        values[own] = config.store.require(
-            alias or own,
-            where=str(config.path),
-            key=f"accessories.{name}.env.secret",
-            what=f"the accessory {name}",
-        )
+        path = ("accessories", name, "env", "secret", index)
+        values[own] = config.secret(alias or own, *path, what=f"the accessory {name}")
     return values | accessory.env.clear
 
 
@@ -123,13 +119,10 @@ def _login(config: Config, name: str, accessory: Accessory) -> Login | None:
     user, password = (
         Secret(value)
         if isinstance(value, str)
-        else config.store.require(
-            value[0],
-            where=str(config.path),
-            key=f"accessories.{name}.registry",
-            what=f"the accessory {name}",
+        else config.secret(
+            *(value[0], "accessories", name, "registry", key, 0), what=f"the accessory {name}"
         )
-        for value in (registry.username, registry.password)
+        for key, value in (("username", registry.username), ("password", registry.password))
     )
     return Login(registry.server, user.reveal(), password)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pilotage.config import Config, RoleConfig
+from pilotage.config.schema.kamal import Proxy as Written
 from pilotage.docker import flags
 from pilotage.docker.names import found_id
 from pilotage.errors import ConfigError, ProxyError
@@ -55,7 +56,7 @@ def open_edges(
     """
     secret = use is Use.ACT
     certificates = {
-        r.name: certificate(config, r.proxy) if secret else None for r in traffic_of(config)
+        role.name: certificate_of(config, role) if secret else None for role in traffic_of(config)
     }
 
     def entrance(host: str, role: RoleConfig) -> Entrance:
@@ -210,15 +211,21 @@ def door_settings(proxy: ProxyConfig, program: str) -> DoorSettings:
     )
 
 
-def certificate(config: Config, proxy: ProxyConfig) -> OwnCertificate | None:
-    """Its own certificate, where it has one. Raises `SecretMissing`."""
+def certificate_of(config: Config, role: RoleConfig) -> OwnCertificate | None:
+    """A role's own certificate: its own `ssl` says, or the root's. Raises `SecretMissing`."""
+    own = config.file.servers[role.name].proxy if role.name in config.file.servers else None
+    its = isinstance(own, Written) and "ssl" in own.model_fields_set
+    path = ("servers", role.name, "proxy", "ssl") if its else ("proxy", "ssl")
+    return certificate(config, role.proxy, *path)
+
+
+def certificate(config: Config, proxy: ProxyConfig, *path: str) -> OwnCertificate | None:
+    """Its own certificate, where it has one, written at ``path``. Raises `SecretMissing`."""
     given = proxy.certificate
     if given is None:
         return None
     chain, key = (
-        config.store.require(
-            name or "", where=str(config.path), key=f"proxy.ssl.{of}", what="the certificate"
-        )
+        config.secret(name or "", *path, of, what="the certificate")
         for of, name in (
             ("certificate_pem", given.certificate_pem),
             ("private_key_pem", given.private_key_pem),

@@ -60,8 +60,8 @@ def ssh_settings(config: Config) -> SshSettings:
             # Written out, as it comes from ERB, or the name of a secret.
             Secret(name)
             if "-----BEGIN" in name
-            else config.store.require(name, where=where, key="ssh.key_data", what="SSH")
-            for name in ssh.key_data
+            else config.secret(name, "ssh", "key_data", index, what="SSH")
+            for index, name in enumerate(ssh.key_data)
         ),
         files=_files(config),
         starts=config.sshkit.max_concurrent_starts,

@@ -63,13 +63,8 @@ def build_spec(config: Config) -> BuildSpec:
         target=builder.target,
         args={name: None if it is None else str(it) for name, it in builder.args.items()},
         secrets=tuple(
-            BuildSecret(
-                name,
-                config.store.require(
-                    name, where=str(config.path), key="builder.secrets", what="the build"
-                ),
-            )
-            for name in builder.secrets
+            BuildSecret(name, config.secret(name, "builder", "secrets", index, what="the build"))
+            for index, name in enumerate(builder.secrets)
         ),
         ssh=builder.ssh,
         platforms=tuple(f"linux/{name}" for name in architectures),
