@@ -11,6 +11,7 @@ import posixpath
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pilotage.accessory import commands
 from pilotage.accessory.spec import AccessorySpec
@@ -20,11 +21,14 @@ from pilotage.image import log_in
 from pilotage.proxy.door import Door
 from pilotage.secret import mask
 from pilotage.shell.base import Result, Shell, Stream
+from pilotage.shell.everywhere import everywhere
 from pilotage.shell.lines import Lines
 from pilotage.shell.network import ensure_network
 from pilotage.shell.script import with_environment
 from pilotage.shell.told import run_told
 from pilotage.targets.docker.environment import Given, given
+
+T = TypeVar("T")
 
 _NOTHING = Given((), {}, ())
 
@@ -47,11 +51,11 @@ class Accessories:
         Raises
         ------
         TargetError
-            It could not be run on some host; what was begun on others is finished.
+            It could not be run on some hosts, and names them all; what was begun on others is finished.
         ProxyError
             It runs, and a door does not take what it wants.
         """
-        await self._everywhere(spec, self._boot)
+        await self._everywhere(spec, self._boot, "booted")
 
     async def reboot(self, spec: AccessorySpec) -> None:
         """Pull its image, stop it, remove its container, and run it anew: its data is in its volumes."""
@@ -62,17 +66,17 @@ class Accessories:
             await self._take_down(spec, host)
             await self._boot(spec, host)
 
-        await self._everywhere(spec, one)
+        await self._everywhere(spec, one, "booted anew")
 
     async def start(self, spec: AccessorySpec) -> None:
         """Start the container that is there."""
         argv = commands.start(spec.service, docker=self.docker)
-        await self._everywhere(spec, lambda _, host: self._do(host, argv))
+        await self._everywhere(spec, lambda _, host: self._do(host, argv), "started")
 
     async def stop(self, spec: AccessorySpec) -> None:
         """Stop the container that is there."""
         argv = commands.stop(spec.service, docker=self.docker)
-        await self._everywhere(spec, lambda _, host: self._do(host, argv))
+        await self._everywhere(spec, lambda _, host: self._do(host, argv), "stopped")
 
     async def restart(self, spec: AccessorySpec) -> None:
         """Stop and start it."""
@@ -91,13 +95,13 @@ class Accessories:
             await self._do(host, image, check=False)
             await self._do(host, ("rm", "-rf", posixpath.join(await self._home(host), spec.folder)))
 
-        await self._everywhere(spec, one)
+        await self._everywhere(spec, one, "removed")
 
     async def details(self, spec: AccessorySpec) -> Mapping[str, str]:
         """What `docker ps` says of it, by host."""
         argv = commands.details(spec.service, docker=self.docker)
-        told = await asyncio.gather(*(self._do(host, argv) for host in spec.hosts))
-        return {host: result.text for host, result in zip(spec.hosts, told, strict=True)}
+        told = await self._everywhere(spec, lambda _, host: self._do(host, argv), "looked at")
+        return {host: result.text for host, result in told.items()}
 
     async def execute(
         self,
@@ -254,15 +258,11 @@ class Accessories:
     # -- running -------------------------------------------------------------------------------
 
     async def _everywhere(
-        self, spec: AccessorySpec, one: Callable[[AccessorySpec, str], Awaitable[object]]
-    ) -> None:
-        """All hosts at once; each comes to its end, then the first error is raised."""
-        told = await asyncio.gather(
-            *(one(spec, host) for host in spec.hosts), return_exceptions=True
-        )
-        failed = [error for error in told if isinstance(error, BaseException)]
-        if failed:
-            raise failed[0]
+        self, spec: AccessorySpec, one: Callable[[AccessorySpec, str], Awaitable[T]], done: str
+    ) -> dict[str, T]:
+        """All hosts at once, each to its end. ``done``: what it could not be, where they say different things."""
+        actions = {host: one(spec, host) for host in spec.hosts}
+        return await everywhere(actions, failed=f"{spec.service} could not be {done}")
 
     async def _do(
         self, host: str, argv: tuple[str, ...], *, script: bytes = b"", check: bool = True

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
-from pilotage.errors import PilotageError, TargetError
+from pilotage.errors import PilotageError, ProxyError, TargetError
 
 T = TypeVar("T")
 
@@ -19,13 +19,14 @@ async def everywhere(actions: Mapping[str, Awaitable[T]], *, failed: str) -> dic
     Raises
     ------
     TargetError
-        It failed on some hosts; names every one, with its reason. With a single one, its own error.
+        It failed on some hosts; names every one, with its reason. With a single one, its own error,
+        which may be a `ProxyError`.
     """
     told = await asyncio.gather(*actions.values(), return_exceptions=True)
     results: dict[str, T] = {}
-    errors: dict[str, TargetError] = {}
+    errors: dict[str, TargetError | ProxyError] = {}
     for host, result in zip(actions, told, strict=True):
-        if isinstance(result, TargetError):
+        if isinstance(result, TargetError | ProxyError):
             errors[host] = result
         elif isinstance(result, BaseException):
             raise result
@@ -38,7 +39,9 @@ async def everywhere(actions: Mapping[str, Awaitable[T]], *, failed: str) -> dic
     return results
 
 
-def _together(errors: Mapping[str, TargetError], failed: str, *, of: int) -> TargetError:
+def _together(
+    errors: Mapping[str, TargetError | ProxyError], failed: str, *, of: int
+) -> TargetError:
     first = next(iter(errors.values()))
     alike = len({error.what for error in errors.values()}) == 1
     return TargetError(

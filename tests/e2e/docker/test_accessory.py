@@ -163,5 +163,18 @@ def test_an_accessory_that_cannot_start_says_why(ship: Ship) -> None:
     ship.release("one")
     failed = ship.pilotage("accessory", "boot", "cache", status=1)
     assert "acme/nowhere" in failed.err
+    first, second, _ = ship.hosts
+    assert f"  where  {first.address}, {second.address}\n" in failed.err
+
+    # Where hosts say different things, each is named with its own.
+    image = f"{ship.lab.registry.address}/acme/cache:1"
+    first.docker("create", "--name", "shop-cache", image, "/no/such/program")
+    failed = ship.pilotage("accessory", "boot", "cache", status=1)
+    assert "shop-cache could not be booted on 2 of 2 hosts:" in failed.err
+    on_first, on_second = failed.err.split(f" {second.address}: ")
+    assert f" {first.address}: " in on_first
+    assert "/no/such/program" in on_first
+    assert "acme/nowhere" in on_second
+    first.docker("rm", "shop-cache")
     unknown = ship.pilotage("accessory", "boot", "cahce", status=2)
     assert "there is no accessory 'cahce'" in unknown.err

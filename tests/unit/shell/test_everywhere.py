@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pilotage.errors import HostLost, TargetError
+from pilotage.errors import HostLost, ProxyError, TargetError
 from pilotage.shell.everywhere import everywhere
 
 
@@ -62,6 +62,16 @@ async def test_what_all_say_is_said_once() -> None:
     assert str(caught.value) == (
         "a, b: the disk is full\n  state: nothing was pulled\n  next:  prune"
     )
+
+
+async def test_a_door_that_says_no_hides_no_host() -> None:
+    said = ProxyError("the door says no", where="b")
+    with pytest.raises(TargetError, match="no on 2 of 2 hosts") as caught:
+        await everywhere({"a": says(full("a")), "b": says(said)}, failed="no")
+    assert caught.value.where == "a, b"
+    with pytest.raises(ProxyError) as alone:
+        await everywhere({"a": says(None), "b": says(said)}, failed="no")
+    assert alone.value is said
 
 
 async def test_what_is_no_error_of_a_host_is_not_hidden_among_them() -> None:
