@@ -161,12 +161,18 @@ class Accessories:
         since: str | None = None,
         lines: int | None = None,
         follow: bool = False,
+        times: bool = True,
     ) -> None:
         """Give what it printed to ``output``, host after host; of all at once when they are followed."""
 
         async def one(host: str) -> None:
             argv = commands.logs(
-                spec.service, since=since, lines=lines, follow=follow, docker=self.docker
+                spec.service,
+                since=since,
+                lines=lines,
+                follow=follow,
+                timestamps=times,
+                docker=self.docker,
             )
             name = f"{host} │ " if len(spec.hosts) > 1 else ""
             taken = Lines(lambda line: output(name + line))

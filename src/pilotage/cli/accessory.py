@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.options import Settings, common, grep_option, on_group
+from pilotage.cli.instead import Group
+from pilotage.cli.options import Settings, common, grep_option, on_group, skip_timestamps
 
 if TYPE_CHECKING:
     import re
@@ -21,7 +22,17 @@ _hosts = click.option(
 _name = click.argument("name", metavar="NAME|all")
 
 
-@click.group("accessory")
+_BOOT = "`pilotage accessory boot NAME` does it by itself"
+_REMOVE = "`pilotage accessory remove NAME` removes its container, its image and its folder"
+INSTEAD = {
+    **dict.fromkeys(("upload", "directories"), _BOOT),
+    "pull_image": "`pilotage accessory reboot NAME` pulls it, and replaces the container",
+    **dict.fromkeys(("remove_container", "remove_image", "remove_service_directory"), _REMOVE),
+    "upgrade": "that is for accessories of Kamal 1: `pilotage accessory reboot NAME`",
+}
+
+
+@click.group("accessory", cls=Group, instead=INSTEAD)
 @on_group
 def command() -> None:
     """Boot, stop and look at accessories: a database, a cache, whatever runs beside the service.
@@ -138,10 +149,13 @@ def execute(
 
 
 @command.command("logs")
-@click.option("--since", metavar="TIME", help="From a time on, or for the last `15m`.")
-@click.option("-n", "--lines", metavar="N", type=int, help="The last lines, 100 without --since.")
+@click.option("-s", "--since", metavar="TIME", help="From a time on, or for the last `15m`.")
+@click.option(
+    "-n", "--lines", metavar="N", type=int, help="The last lines, 100 without --since or --grep."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it prints.")
 @grep_option
+@skip_timestamps
 @click.argument("name", metavar="NAME")
 @_hosts
 @common
@@ -154,6 +168,7 @@ def logs(
     lines: int | None,
     follow: bool,
     grep: re.Pattern[str] | None,
+    times: bool,
 ) -> None:
     """Show what it prints."""
     from pilotage.cli.follow import ended_by_hand
@@ -164,8 +179,8 @@ def logs(
             click.echo(mask(line, settings.secrets))
 
     async def story(accessories: Accessories, spec: AccessorySpec) -> None:
-        shown = lines if lines is not None or since else 100
-        await accessories.logs(spec, out, since=since, lines=shown, follow=follow)
+        shown = lines if lines is not None or since or grep else 100
+        await accessories.logs(spec, out, since=since, lines=shown, follow=follow, times=times)
 
     with ended_by_hand(follow):
         _each(settings, name, hosts, "", story, changes=False)

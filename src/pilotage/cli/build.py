@@ -69,14 +69,19 @@ def push(settings: Settings, *, revision: str | None, fresh: bool, output: str) 
 @command.command("dev")
 @_version
 @_fresh
+@click.option(
+    "--output",
+    metavar="TYPE",
+    default="docker",
+    show_default=True,
+    help="What becomes of it: `local,dest=DIR` and others are BuildKit's.",
+)
 @common
-def dev(settings: Settings, *, revision: str | None, fresh: bool) -> None:
+def dev(settings: Settings, *, revision: str | None, fresh: bool, output: str) -> None:
     """Build the image of a release, and keep it on this machine."""
 
     async def story(work: Work) -> None:
-        sha = await work.sha()
-        await work.images.build(sha, fresh=fresh)
-        _done(f"{work.images.reference(sha)} is on this machine")
+        await _output(work, await work.sha(), fresh=fresh, output=output)
 
     _with_images(settings, story, revision)
 
@@ -113,16 +118,20 @@ async def _push(work: Work, *, fresh: bool, output: str = "registry") -> None:
     await before_connecting(work.hooks, work.settings)
     sha = await work.sha()
     await work.hooks.run(Hook.PRE_BUILD, version=sha)
-    image = work.images.reference(sha)
     if output == "registry":
         await work.images.push(sha, fresh=fresh)
-        _done(f"{image} is in the registry")
-    elif output == "docker":
-        await work.images.build(sha, fresh=fresh)
-        _done(f"{image} is on this machine")
+        _done(f"{work.images.reference(sha)} is in the registry")
     else:
-        await work.images.build(sha, export=output, fresh=fresh)
-        _done(f"{image} was built to {output}")
+        await _output(work, sha, fresh=fresh, output=output)
+
+
+async def _output(work: Work, sha: str, *, fresh: bool, output: str) -> None:
+    """Build it, and push nothing."""
+    kept = output == "docker"
+    await work.images.build(sha, export=None if kept else output, fresh=fresh)
+    _done(
+        f"{work.images.reference(sha)} {'is on this machine' if kept else f'was built to {output}'}"
+    )
 
 
 async def _pull(work: Work) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from pilotage.cli.instead import without
 from pilotage.cli.options import Settings, common
 
 
 @click.command("init")
+@without(
+    "--bundle", "pilotage is no gem", "`pip install pilotage`, then `pilotage init`", flag=True
+)
 @common
 def command(settings: Settings) -> None:
     """Write a first configuration, a migrations folder and a line in .gitignore.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from pilotage.cli.instead import Group
+
 
 class Entry(NamedTuple):
     """Where a command is (``module``, whose ``name`` it is), and its line in the list of all."""
@@ -17,7 +19,7 @@ class Entry(NamedTuple):
     name: str = "command"
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """``entries``: name → `Entry`, in the order in which they are listed, under headings.
 
     ``also``: other words for them, which are not listed.

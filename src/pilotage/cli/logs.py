@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     "--lines",
     metavar="N",
     type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="How many lines of each instance, from the last.",
+    help="How many lines of each instance, from the last.  [default: 100; all of --since and of --grep]",
 )
 @grep_option
 @click.option("-s", "--since", metavar="TIME", help="Only from this time on: 42m, or a timestamp.")
@@ -32,7 +30,7 @@ def command(
     *,
     name: str | None,
     follow: bool,
-    lines: int,
+    lines: int | None,
     grep: re.Pattern[str] | None,
     since: str | None,
 ) -> None:
@@ -42,4 +40,6 @@ def command(
     """
     from pilotage.cli.follow import print_logs
 
-    print_logs(settings, lambda _: name, lines=lines, grep=grep, follow=follow, since=since)
+    every = since is not None or grep is not None
+    wanted = lines if lines is not None else None if every else 100
+    print_logs(settings, lambda _: name, lines=wanted, grep=grep, follow=follow, since=since)

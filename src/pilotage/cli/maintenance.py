@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pilotage.cli.closing import act, duration, read_page, replaced
+from pilotage.cli.instead import without
 from pilotage.cli.options import Settings, common, deploying, json_option
 from pilotage.errors import UsageError
 
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     default="2m",
     show_default=True,
     help="When clients may come back; 0 says nothing of it.",
+)
+@without(
+    "--drain-timeout",
+    "requests in flight end as they would, however long they take",
+    "leave it out; `pilotage app stop` ends what runs, after `drain_timeout`",
 )
 @deploying
 @json_option

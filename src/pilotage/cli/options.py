@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pilotage.cli.instead import without
 from pilotage.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,12 +125,29 @@ def json_option(function: F) -> F:
 
 def grep_option(function: F) -> F:
     """``--grep``, for a command that shows logs; the function gets a compiled ``grep``, or None."""
+    function = without(
+        "--grep-options",
+        "a pattern says all of it",
+        "`(?i)PATTERN` for `-i`; for context around a line, pipe what is shown to grep",
+    )(function)
     return click.option(
         "-g",
         "--grep",
         metavar="PATTERN",
         callback=_pattern,
         help="Only lines that match this regular expression.",
+    )(function)
+
+
+def skip_timestamps(function: F) -> F:
+    """``--skip-timestamps``; the function gets ``times``."""
+    return click.option(
+        "-T",
+        "--skip-timestamps",
+        "times",
+        flag_value=False,
+        default=True,
+        help="Lines as they were printed.",
     )(function)
 
 

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.options import Settings, common, deploying, on_group
+from pilotage.cli.instead import Group
+from pilotage.cli.options import (
+    Settings,
+    common,
+    deploying,
+    grep_option,
+    on_group,
+    skip_timestamps,
+)
 from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
+    import re
+
     from pilotage.events import Emit
     from pilotage.proxy.door import Door
     from pilotage.wiring import Project, Use
@@ -19,7 +29,15 @@ if TYPE_CHECKING:
     Doors = Mapping[str, Door]
 
 
-@click.group("proxy")
+_REMOVE = "`pilotage proxy remove` removes it, with its image and its folder"
+INSTEAD = {
+    "boot_config": "`proxy.run` of the configuration says it; `pilotage proxy reboot` after a change",
+    "upgrade": "that is for Kamal 1: `pilotage proxy boot --take-over` takes the ports over",
+    **dict.fromkeys(("remove_container", "remove_image", "remove_proxy_directory"), _REMOVE),
+}
+
+
+@click.group("proxy", cls=Group, instead=INSTEAD)
 @on_group
 def command() -> None:
     """Work with what stands before the service on its hosts.
@@ -170,17 +188,32 @@ def details(settings: Settings, *, selectors: Selectors) -> None:
 
 
 @command.command("logs")
-@click.option("--since", metavar="TIME", default="", help="From a time on, or for the last `15m`.")
 @click.option(
-    "-n", "--lines", metavar="N", type=int, default=100, help="How many of the last lines."
+    "-s", "--since", metavar="TIME", default="", help="From a time on, or for the last `15m`."
+)
+@click.option(
+    "-n", "--lines", metavar="N", type=int, help="The last lines, 100 without --since or --grep."
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed.")
+@grep_option
+@skip_timestamps
 @selecting
 @common
-def logs(settings: Settings, *, since: str, lines: int, follow: bool, selectors: Selectors) -> None:
+def logs(
+    settings: Settings,
+    *,
+    since: str,
+    lines: int | None,
+    follow: bool,
+    grep: re.Pattern[str] | None,
+    times: bool,
+    selectors: Selectors,
+) -> None:
     """Show what the doors print; with --follow that of the first host."""
+    from pilotage.cli.follow import ended_by_hand
     from pilotage.shell.lines import Lines
 
+    wanted = lines if lines is not None or since or grep else 100
     shown = 0
 
     async def show(host: str, door: Door) -> None:
@@ -188,15 +221,27 @@ def logs(settings: Settings, *, since: str, lines: int, follow: bool, selectors:
         shown += 1
         if follow and shown > 1:
             return
-        taken = Lines(lambda line: click.echo(f"{host} │ {line}"))
-        await door.logs(lambda _, block: taken.feed(block), lines=lines, since=since, follow=follow)
+
+        def out(line: str) -> None:
+            if grep is None or grep.search(line):
+                click.echo(f"{host} │ {line}")
+
+        taken = Lines(out)
+        await door.logs(
+            lambda _, block: taken.feed(block),
+            lines=wanted,
+            since=since,
+            follow=follow,
+            times=times,
+        )
         taken.close()
 
-    _each(settings, selectors, show)
+    with ended_by_hand(follow):
+        _each(settings, selectors, show)
 
 
 @command.command("remove")
-@click.option("-y", "--confirmed", is_flag=True, help="Do not ask.")
+@click.option("-y", "--confirmed", "--force", "confirmed", is_flag=True, help="Do not ask.")
 @selecting
 @common
 def remove(settings: Settings, *, confirmed: bool, selectors: Selectors) -> None:

@@ -209,10 +209,11 @@ async def _tidy(
     keep: Collection[str],
     token: int,
     *,
+    retain: int,
     hosts: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Remove stopped containers beyond those that are kept, then images of revisions that nobody needs."""
-    containers, found = await target.prune(keep, token=token, hosts=hosts)
+    containers, found = await target.prune(keep, token=token, retain=retain, hosts=hosts)
     told = []
     if containers:
         told.append(f"removed {containers} stopped container(s)")

@@ -33,7 +33,6 @@ def docker_service(config: Config, use: Use, *, docker: str = "docker") -> Docke
         roles={role.name: _role(config, role, use) for role in config.roles},
         destination=config.destination,
         docker=docker,
-        retain=config.retain_containers,
     )
 
 

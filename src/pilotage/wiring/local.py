@@ -109,7 +109,7 @@ async def _nothing(revision: str, *, fresh: bool = False) -> None:
 
 
 async def _nothing_more(
-    keep: Collection[str], token: int, *, hosts: Collection[str] | None = None
+    keep: Collection[str], token: int, *, retain: int, hosts: Collection[str] | None = None
 ) -> tuple[str, ...]:
     """There is nothing of a revision but its checkout."""
     return ()

@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 class Tidy(Protocol):
     """Removes what is kept of revisions that are not named, under a lease's token; says in lines what that was.
 
-    ``hosts``: on these alone.
+    ``retain``: how many containers that ended stay, of each role. ``hosts``: on these alone.
     """
 
     async def __call__(
-        self, keep: Collection[str], token: int, *, hosts: Collection[str] | None = None
+        self,
+        keep: Collection[str],
+        token: int,
+        *,
+        retain: int,
+        hosts: Collection[str] | None = None,
     ) -> tuple[str, ...]: ...
 
 

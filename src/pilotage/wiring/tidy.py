@@ -13,11 +13,16 @@ from pilotage.wiring.project import Project
 
 
 async def prune(
-    project: Project, claim: Claim, emit: Emit, hosts: Collection[str] | None = None
+    project: Project,
+    claim: Claim,
+    emit: Emit,
+    *,
+    hosts: Collection[str] | None = None,
+    retain: int | None = None,
 ) -> None:
     """Keep what runs, what is wanted, and the last ``retain_containers`` releases; remove the rest.
 
-    ``hosts``: what is on these alone.
+    ``hosts``: what is on these alone. ``retain``: as many as this instead.
 
     Under the deploy lock, so that no deploy starts from what is being removed.
 
@@ -29,7 +34,7 @@ async def prune(
         Not all that is old could be removed.
     """
     async with hold(project.world.store, claim, emit) as lease:
-        lines = await _remove(project, lease.token, hosts)
+        lines = await _remove(project, lease.token, hosts, retain)
     for line in lines:
         emit(Note(text=line))
 
@@ -49,12 +54,16 @@ async def tidy(project: Project, claim: Claim, emit: Emit) -> None:
 
 
 async def _remove(
-    project: Project, token: int, hosts: Collection[str] | None = None
+    project: Project,
+    token: int,
+    hosts: Collection[str] | None = None,
+    retain: int | None = None,
 ) -> tuple[str, ...]:
     """What was removed, in lines."""
-    keep = kept(await _seen(project), project.config.retain_containers)
+    retain = project.config.retain_containers if retain is None else retain
+    keep = kept(await _seen(project), retain)
     removed = await project.source.prune(keep) if hosts is None else ()
-    told = await project.place.tidy(keep, token, hosts=hosts)
+    told = await project.place.tidy(keep, token, retain=retain, hosts=hosts)
     if removed:
         told = (f"removed {len(removed)} old checkout(s): {', '.join(removed)}", *told)
     return told

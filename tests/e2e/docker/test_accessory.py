@@ -72,6 +72,9 @@ def test_its_data_outlives_its_container_and_not_its_removal(ship: Ship) -> None
     assert host.docker("exec", "shop-cache", "cat", "/data/file") == "kept\n"
     logs = ship.pilotage("accessory", "logs", "cache", "--hosts", host.address, "--grep", "warm")
     assert logs.out.endswith("warm\n")
+    assert len(logs.out) > len("warm\n")
+    bare = ship.pilotage("accessory", "logs", "cache", "--hosts", host.address, "-T", "-s", "1h")
+    assert bare.out == "warm\n"
     # To end what goes on for ever is no failure.
     following = ship.start("accessory", "logs", "cache", "--hosts", host.address, "--follow")
     assert following.stdout is not None

@@ -64,6 +64,13 @@ def test_logs_are_chosen_by_place_time_and_pattern(ship: Ship) -> None:
     here = ship.pilotage("app", "logs", "-r", "web", "--hosts", second.address, "-g", "number")
     assert here.out.count("/number-") == 5
     assert "/number-" not in ship.pilotage("app", "logs", "--hosts", first.address).out
+    for _ in range(120):
+        ship.get(second, "/more")
+    # A pattern is looked for in all of it, and the last lines are those of no pattern.
+    bare = ship.pilotage(
+        "app", "logs", "-r", "web", "--hosts", second.address, "-T", "-g", "number"
+    )
+    assert bare.out == here.out
     few = ship.pilotage("app", "logs", "--hosts", second.address, "-n", "2").out.splitlines()
     assert len(few) == 2
     assert "works" not in ship.pilotage("app", "logs", "-r", "web").out

@@ -47,12 +47,12 @@ def test_what_is_old_is_removed_at_the_end_of_a_deploy(ship: Ship) -> None:
         ship.deploy()
     host = ship.hosts[1]
     revisions = ship.git("log", "--format=%H").split()
-    names = host.docker(
-        "ps", "--all", "--format", "{{.Names}}", "--filter", "label=role=web"
-    ).split()
-    assert sorted(name.split("_retired_")[0] for name in names) == sorted(
-        f"shop-web-{revision}" for revision in revisions[:2]
-    )
+
+    def web() -> set[str]:
+        told = host.docker("ps", "--all", "--format", "{{.Names}}", "--filter", "label=role=web")
+        return {name.split("_retired_")[0] for name in told.split()}
+
+    assert web() == {f"shop-web-{revision}" for revision in revisions[:2]}
     images = host.docker(
         "image", "ls", "--format", "{{.Tag}}", f"{ship.lab.registry.address}/acme/shop"
     )
@@ -66,6 +66,15 @@ def test_what_is_old_is_removed_at_the_end_of_a_deploy(ship: Ship) -> None:
     assert details.out.count("pilotage-door") == 2
     ship.pilotage("proxy", "reboot", "--confirmed")
     assert ship.serving(host) == "three"
+
+    ship.configure(more="retain_containers: 2\n")
+    ship.release("four")
+    ship.deploy()
+    kept = [f"shop-web-{revision}" for revision in ship.git("log", "--format=%H").split()]
+    assert web() == {*kept[:3]}
+    assert "no `prune containers`" in ship.pilotage("prune", "containers", status=2).err
+    ship.pilotage("prune", "--retain", "1")
+    assert web() == {*kept[:2]}
 
 
 def test_assets_of_both_releases_answer_during_a_switch_and_after(ship: Ship) -> None:

@@ -177,6 +177,11 @@ def test_closed_stopped_and_with_a_new_door(ship: Ship) -> None:
     assert now[0] == ids[0]
     assert now[1] != ids[1]
     assert first.address not in ship.pilotage("proxy", "logs", *here).out
+    matching = ("proxy", "logs", *here, "-g", '"level"', "-s", "1h")
+    timed, bare = (ship.pilotage(*matching, *more).out.splitlines() for more in ((), ("-T",)))
+    assert bare == [f"{second.address} │ {{{line.partition('{')[2]}" for line in timed] != []
+    assert not {*timed} & {*bare}
+    assert ship.pilotage("proxy", "logs", *here, "-g", "nothing says this").out == ""
     ship.pilotage("proxy", "stop")
     ship.pilotage("proxy", "boot", *here)
     assert ship.ask(second, "/version", name="shop.test") == (200, "two")

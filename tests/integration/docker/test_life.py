@@ -78,7 +78,7 @@ def test_what_kamal_started_is_observed_checked_and_ended(lab: Lab) -> None:
         assert await place.target.stop(found, token=1) is False
         assert [i.id for i in (await place.another().observe()).instances] == [ours.id]
         # What was stopped is left to be pruned by whoever made it.
-        await place.target.prune((), token=1)
+        await place.target.prune((), token=1, retain=1)
         assert len(names(place)) == 5
 
     play(lab, {"web": WEB}, story)
@@ -87,8 +87,6 @@ def test_what_kamal_started_is_observed_checked_and_ended(lab: Lab) -> None:
 def test_what_was_stopped_is_kept_for_its_log_and_pruned(lab: Lab) -> None:
     async def story(place: Place) -> None:
         host = place.host.address
-        place.service = replace(place.service, retain=1)
-        place.target = place.another()
         wanted = instance(host)
         for _ in range(3):
             await place.start(wanted)
@@ -101,10 +99,10 @@ def test_what_was_stopped_is_kept_for_its_log_and_pruned(lab: Lab) -> None:
         assert len(names(place)) == 7
         # Of the other destination of this service nothing is touched.
         other = replace(place.target, service=replace(place.service, destination="staging"))
-        assert await other.prune((), token=1) == (0, 0)
+        assert await other.prune((), token=1, retain=1) == (0, 0)
         assert len(names(place)) == 7
-        assert await place.target.prune((), token=1) == (2 + 2, 0)
-        assert await place.target.prune((), token=1) == (0, 0)
+        assert await place.target.prune((), token=1, retain=1) == (2 + 2, 0)
+        assert await place.target.prune((), token=1, retain=1) == (0, 0)
         assert len(names(place)) == 3
         assert [i.id for i in (await place.target.observe()).instances] == [kept.id]
         assert (await place.target.last_lines(once.instance.id)) == ("of the job",)

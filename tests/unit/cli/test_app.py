@@ -49,11 +49,47 @@ def test_wrong_usage(arguments, capsys):
     assert "Error" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", ["logs", "app logs", "accessory logs db"])
+@pytest.mark.parametrize("words", ["logs", "app logs", "accessory logs db", "proxy logs"])
 def test_a_pattern_that_cannot_be_read_is_told_alike_wherever_logs_are_shown(words, capsys):
     assert main([*words.split(), "-g", "a("]) == 2
     told = capsys.readouterr().err
     assert told.startswith("✗ --grep 'a(' is not a regular expression: missing )"), told
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "next"),
+    [
+        ("app logs --grep-options=-i", "--grep-options: a pattern says all of it", "(?i)PATTERN"),
+        ("accessory logs db --grep-options=-i", "--grep-options: ", "pipe what is shown to grep"),
+        ("app logs --container-id x", "--container-id: ", "`pilotage logs ID`"),
+        ("app maintenance --drain-timeout 5", "--drain-timeout: ", "`pilotage app stop`"),
+        ("maintenance --drain-timeout 5", "--drain-timeout: ", "`pilotage app stop`"),
+        ("init --bundle", "--bundle: pilotage is no gem", "pip install"),
+        ("prune images", "no `prune images`", "`pilotage prune`"),
+        ("prune containers --retain 2", "no `prune containers`", "--retain N"),
+        ("app remove_container one", "no `app remove_container`", "`pilotage prune`"),
+        ("app remove_images", "no `app remove_images`", "`pilotage app remove`"),
+        (
+            "accessory pull_image db",
+            "no `accessory pull_image`",
+            "`pilotage accessory reboot NAME`",
+        ),
+        ("accessory upgrade", "no `accessory upgrade`", "Kamal 1"),
+        ("proxy boot_config get", "no `proxy boot_config`", "`proxy.run`"),
+        ("proxy remove_image", "no `proxy remove_image`", "`pilotage proxy remove`"),
+    ],
+)
+def test_what_only_kamal_has_is_told_with_what_to_use_instead(words, said, next, capsys):
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("✗ ")
+    assert said in told
+    assert next in told.partition("next")[2]
+
+
+def test_prune_knows_no_other_word(capsys):
+    assert main(["prune", "some"]) == 2
+    assert "'some' is not 'all'" in capsys.readouterr().err
 
 
 def test_unknown_command_names_the_nearest(capsys):

@@ -85,7 +85,7 @@ def asked(docker: Path) -> int:
 def target(docker: Path) -> DockerTarget:
     shell = TracedShell(LocalShell("h1", home=docker.parent), Trace(Path(f"{docker}.trace")))
     role = DockerRole(traffic=True, assets="/assets")
-    service = DockerService("shop", ("h1",), {"web": role}, docker=str(docker), retain=1)
+    service = DockerService("shop", ("h1",), {"web": role}, docker=str(docker))
     return DockerTarget(service, {"h1": shell}, Images(str(docker)), lambda event: None)
 
 
@@ -96,7 +96,7 @@ async def test_what_was_ended_here_is_known_and_the_rest_goes_in_one_script(dock
     scripts, said = asked(docker), len(told(docker))
     # Nothing runs any more, which no host has to say.
     assert [i for i in (await place.seen()).instances if i.alive] == []
-    assert await place.prune({NEW}, token=1) == (2, 1)
+    assert await place.prune({NEW}, token=1, retain=1) == (2, 1)
     assert asked(docker) == scripts + 1
     removed, *rest = told(docker)[said:]
     # The last that ended is kept for its log.
@@ -109,14 +109,15 @@ async def test_what_was_ended_here_is_known_and_the_rest_goes_in_one_script(dock
         f"image rm acme/shop:{OLD}",
     ]
     # They are gone: the next time they are not counted again.
-    assert await place.prune({NEW}, token=1) == (0, 1)
+    assert await place.prune({NEW}, token=1, retain=1) == (0, 1)
 
 
 async def test_who_never_looked_looks(docker: Path) -> None:
     place = target(docker)
     assert [i.id for i in (await place.seen()).instances] == ["web-3"]
-    assert await place.prune({NEW}, token=1) == (1, 1)
+    assert await place.prune({NEW}, token=1, retain=1) == (1, 1)
     assert told(docker).count(f"rm --volumes {'1' * 64}") == 1
+    assert await target(docker).prune({NEW}, token=1, retain=2) == (0, 1)
 
 
 async def test_only_on_the_hosts_that_are_named(docker: Path) -> None:
@@ -126,7 +127,7 @@ async def test_only_on_the_hosts_that_are_named(docker: Path) -> None:
     place = replace(place, service=service, shells={**place.shells, "h2": second})
     await place.observe(token=1)
     scripts = asked(docker)
-    assert await place.prune({NEW}, token=1, hosts=["h2"]) == (1, 1)
+    assert await place.prune({NEW}, token=1, retain=1, hosts=["h2"]) == (1, 1)
     assert asked(docker) == scripts, "the first host was asked"
 
 
@@ -135,7 +136,7 @@ async def test_images_that_cannot_be_listed_are_told(docker: Path) -> None:
     place = target(docker)
     await place.observe()
     with pytest.raises(HostError, match="exited 1"):
-        await place.prune({NEW}, token=1)
+        await place.prune({NEW}, token=1, retain=1)
     assert any(line.startswith("rm --volumes") for line in told(docker))
 
 

@@ -33,8 +33,14 @@ COMMANDS = {
 ALSO = {"stale_containers": "stale"}
 """Kamal's word → ours."""
 
+_REMOVE = "`pilotage prune` removes what nothing needs, `pilotage app remove` everything"
+INSTEAD = {
+    **dict.fromkeys(("remove_container", "remove_containers", "remove_images"), _REMOVE),
+    "remove_app_directories": "`pilotage app remove` removes them with the rest",
+}
 
-@click.group("app", cls=LazyGroup, entries=COMMANDS, also=ALSO)
+
+@click.group("app", cls=LazyGroup, entries=COMMANDS, also=ALSO, instead=INSTEAD)
 @on_group
 def command() -> None:
     """Look at what runs, and work in it, by Kamal's words.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pilotage.cli.instead import without
 from pilotage.cli.options import Settings, common, grep_option
 from pilotage.cli.selecting import Selectors, selecting
 
@@ -23,9 +24,21 @@ if TYPE_CHECKING:
     "--lines",
     metavar="N",
     type=click.IntRange(min=0),
-    help="How many lines of each instance, from the last.  [default: 100; 10 with --follow; all of --since]",
+    help="How many lines of each instance, from the last.  [default: 100; 10 with --follow; all of --since and of --grep]",
 )
 @grep_option
+@click.option(
+    "-T",
+    "--skip-timestamps",
+    is_flag=True,
+    expose_value=False,
+    help="As it is: nothing adds times.",
+)
+@without(
+    "--container-id",
+    "an instance is named by its own id",
+    "`pilotage logs ID`, with an id of `pilotage status` or `pilotage history`",
+)
 @click.option("-s", "--since", metavar="TIME", help="Only from this time on: 42m, or a timestamp.")
 @selecting
 @common
@@ -54,7 +67,8 @@ def command(
             )
         return selectors.of(project.config)
 
-    wanted = lines if lines is not None else 10 if follow else None if since else 100
+    every = since is not None or grep is not None
+    wanted = lines if lines is not None else None if every else 10 if follow else 100
     print_logs(
         *(settings, which), lines=wanted, grep=grep, follow=follow, since=since, selectors=selectors
     )

@@ -135,10 +135,16 @@ class Door:
         return result.text
 
     async def logs(
-        self, output: OnBytes, *, lines: int = 100, since: str = "", follow: bool = False
+        self,
+        output: OnBytes,
+        *,
+        lines: int | None,
+        since: str = "",
+        follow: bool = False,
+        times: bool = True,
     ) -> int:
-        """Give what Caddy says to ``output``; the exit status of the command."""
-        argv = scripts.logs(self.settings, lines=lines, since=since, follow=follow)
+        """Give what Caddy says to ``output``; the exit status of the command. ``lines``: the last ones, None for all."""
+        argv = scripts.logs(self.settings, lines=lines, since=since, follow=follow, times=times)
         return await self.shell.stream(argv, output)
 
     async def allow(self) -> None:

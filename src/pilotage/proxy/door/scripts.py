@@ -287,10 +287,14 @@ def details(settings: DoorSettings) -> tuple[str, ...]:
     return (settings.program, "ps", "--all", "--filter", f"name=^/?{NAME}$")
 
 
-def logs(settings: DoorSettings, *, lines: int, since: str, follow: bool) -> tuple[str, ...]:
+def logs(
+    settings: DoorSettings, *, lines: int | None, since: str, follow: bool, times: bool
+) -> tuple[str, ...]:
     """What Caddy says."""
     return (
-        *(settings.program, "logs", "--timestamps", "--tail", str(lines)),
+        *(settings.program, "logs"),
+        *(("--timestamps",) if times else ()),
+        *(("--tail", str(lines)) if lines is not None else ()),
         *(("--since", since) if since else ()),
         *(("--follow",) if follow else ()),
         NAME,

@@ -75,8 +75,7 @@ class DockerRole:
 class DockerService:
     """One service at one destination. ``hosts``: every host, the primary one first.
 
-    ``docker``: the program, ``podman`` where that is what the hosts have. ``retain``: how many stopped
-    containers of a role each host keeps, for their logs.
+    ``docker``: the program, ``podman`` where that is what the hosts have.
     """
 
     service: str
@@ -84,7 +83,6 @@ class DockerService:
     roles: Mapping[str, DockerRole]
     destination: str | None = None
     docker: str = "docker"
-    retain: int = 5
 
     @property
     def state_dir(self) -> str:

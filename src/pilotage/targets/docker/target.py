@@ -484,13 +484,18 @@ class DockerTarget:
         return TargetView(tuple(map(Host, self._seen)), tuple(instances))
 
     async def prune(
-        self, keep: Collection[str], *, token: int, hosts: Collection[str] | None = None
+        self,
+        keep: Collection[str],
+        *,
+        token: int,
+        retain: int,
+        hosts: Collection[str] | None = None,
     ) -> tuple[int, int]:
         """Remove what is old, on every host that is not silent, or on ``hosts``; how many containers and images
         those were.
 
-        Stopped containers but the newest of each role, of those that were seen (`seen`): one that ended later is
-        left to the next time. Then the assets and images of revisions that are not in ``keep``.
+        Stopped containers but the newest ``retain`` of each role, which stay for their logs; of those that were seen (`seen`):
+        one that ended later is left to the next time. Then the assets and images of revisions that are not in ``keep``.
 
         Raises
         ------
@@ -503,7 +508,7 @@ class DockerTarget:
         async def one(name: str) -> tuple[int, int]:
             host = self._host(name)
             sight = self._seen.get(name) or await host.look(token=token)
-            surplus = tuple(container.id for container in sight.surplus(self.service.retain))
+            surplus = tuple(container.id for container in sight.surplus(retain))
             ran = await host.run(self._prune(surplus, keep), token=token, limit=PRUNE_LIMIT)
             if not ran.finished:
                 raise host.failed(ran, state="what is old may be left")
