@@ -196,7 +196,7 @@ async def forget_host(world: World, host: str, claim: Claim, emit: Emit) -> None
             return replace(
                 state,
                 hosts=tuple(name for name in state.hosts if name != host),
-                stopped=tuple(place for place in state.stopped if place[0] != host),
+                stopped=tuple(row for row in state.stopped if row.host != host),
             )
 
         await world.store.update(forget, token=lease.token)

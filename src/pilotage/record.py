@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pilotage.errors import PilotageError
 from pilotage.events import Note
-from pilotage.model import DeployState, HistoryEntry, Release
+from pilotage.model import DeployState, HistoryEntry, Release, Stopped
 from pilotage.plan import Goal, Plan
 from pilotage.plan.booting import VERBS
 from pilotage.run import Run
@@ -31,11 +31,13 @@ async def begin(run: Run, goal: Goal, claim: Claim) -> HistoryEntry:
             deployed = known.deployed_at if known else None
             state = state.with_release(replace(goal.release, deployed_at=deployed))
         entry = _entry(state, plan, claim, now)
+        before = {row.place for row in state.stopped}
+        more = (Stopped(*place, claim.owner, now) for place in plan.stopped if place not in before)
         return replace(
             state,
             spec=plan.spec if moves else state.spec,
             hosts=tuple(dict.fromkeys((*state.hosts, *hosts))),
-            stopped=tuple(dict.fromkeys((*state.stopped, *plan.stopped))),
+            stopped=(*state.stopped, *more),
             releases=trimmed(state),
             history=(*map(_closed, state.history), entry)[-HISTORY_LENGTH:],
         )
@@ -116,7 +118,7 @@ async def end(run: Run, entry: HistoryEntry) -> None:
 
         def change(state: DeployState) -> DeployState:
             rows = (ended if row.id == entry.id else row for row in state.history)
-            stopped = (place for place in state.stopped if place not in started)
+            stopped = (row for row in state.stopped if row.place not in started)
             return replace(state, history=tuple(rows), stopped=tuple(stopped))
 
         await run.world.store.update(change, token=run.token)

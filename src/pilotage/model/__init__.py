@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         Session,
         announced,
     )
-    from pilotage.model.state import Closure, DeployState, HistoryEntry, LeaseRow, Spec
+    from pilotage.model.state import Closure, DeployState, HistoryEntry, LeaseRow, Spec, Stopped
 
 __all__ = [
     "FOUND",
@@ -89,6 +89,7 @@ __all__ = [
     "Session",
     "Ships",
     "Spec",
+    "Stopped",
     "announced",
     "cannot_return",
     "contract",

@@ -174,13 +174,32 @@ class Closure:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """A role on a host that a person stopped. ``since``: Unix time."""
+
+    host: str
+    role: str
+    who: str
+    since: float
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The host and the role."""
+        return self.host, self.role
+
+    def to_json(self) -> dict[str, Any]:
+        """An object."""
+        return {"host": self.host, "role": self.role, "who": self.who, "since": self.since}
+
+
+@dataclass(frozen=True, slots=True)
 class DeployState:
     """Everything that the Store keeps for a service: one small document, swapped whole.
 
     ``token`` is the highest lease token ever given. ``hosts`` is the inventory: every host on which
     an instance was ever started, until a person forgets it. ``closure``: what the edges of all hosts do
-    instead of passing requests on, also on a host that is new. ``stopped``: places (host, role) that a
-    person stopped, until something is started there to the end of a command.
+    instead of passing requests on, also on a host that is new. ``stopped``: what a person stopped, until
+    something is started there to the end of a command.
     """
 
     token: int = 0
@@ -190,7 +209,7 @@ class DeployState:
     hosts: tuple[str, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     closure: Closure | None = None
-    stopped: tuple[tuple[str, str], ...] = ()
+    stopped: tuple[Stopped, ...] = ()
 
     def release(self, id: str | None) -> Release | None:
         """The recorded release with this id."""
@@ -211,7 +230,7 @@ class DeployState:
             "hosts": list(self.hosts),
             "history": [entry.to_json() for entry in self.history],
             "closure": self.closure.to_json() if self.closure else None,
-            "stopped": [list(place) for place in self.stopped],
+            "stopped": [row.to_json() for row in self.stopped],
         }
 
     @classmethod
@@ -226,5 +245,5 @@ class DeployState:
             hosts=tuple(data.get("hosts", ())),
             history=tuple(HistoryEntry.from_json(h) for h in data.get("history", ())),
             closure=Closure.from_json(closure) if closure else None,
-            stopped=tuple((host, role) for host, role in data.get("stopped", ())),
+            stopped=tuple(Stopped(**row) for row in data.get("stopped", ())),
         )

@@ -200,7 +200,7 @@ def _stopped(observed: Observed, release: Release, layout: Layout) -> tuple[tupl
     own = own_instances(observed, layout)
     runs = {(i.host, i.role) for i in own if i.release == release.id}
     places = {(i.host, i.role) for i in layout.wanted(release)}
-    return tuple(place for place in observed.state.stopped if place in places - runs)
+    return tuple(row.place for row in observed.state.stopped if row.place in places - runs)
 
 
 def as_before(plan: Plan, goal: Goal) -> str:

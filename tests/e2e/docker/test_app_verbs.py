@@ -92,6 +92,12 @@ def test_stopped_started_booted_and_what_a_deploy_makes_of_it(ship: Ship) -> Non
     assert "2 instances stopped" in stopped.out
     assert ship.ask(first)[0] == 503
     assert ship.ask(second) == (200, "one")
+    told = {(row["host"], row["role"]): row["who"] for row in ship.status()["stopped"]}
+    assert told.keys() == {(first.address, "job"), (first.address, "web")}
+    (who,) = {*told.values()}
+    said = " ".join(ship.pilotage("status").out.split())
+    assert f"job on {first.address}, web on {first.address}: stopped by {who}, " in said
+    assert "`pilotage app start` starts it again" in said
     assert ship.pilotage("app", "stop").out.count("stopped") >= 1
     assert ship.ask(second)[0] == 503
     said = ship.pilotage("status").out
@@ -102,7 +108,9 @@ def test_stopped_started_booted_and_what_a_deploy_makes_of_it(ship: Ship) -> Non
     ship.pilotage("app", "start", "-r", "web")
     assert [ship.ask(host) for host in (first, second)] == [(200, "one"), (200, "one")]
     assert "nothing runs" in ship.pilotage("app", "version", "-r", "job").out
+    assert [row["role"] for row in ship.status()["stopped"]] == ["job"]
     ship.pilotage("app", "start")
+    assert ship.status()["stopped"] == []
     again = ship.pilotage("app", "start")
     assert "nothing to do" in again.out
     revision = ship.git("rev-parse", "HEAD")

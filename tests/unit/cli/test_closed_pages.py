@@ -13,10 +13,10 @@ from pilotage.cli.closing import replaced
 from pilotage.cli.pages import history, plan, status
 from pilotage.cli.pages.about import About
 from pilotage.cli.standing import standing
-from pilotage.deploy import deploy
+from pilotage.deploy import boot, deploy, stop
 from pilotage.errors import StartFailed
 from pilotage.maintenance import close
-from pilotage.model import Closure, Front, HalfRef, HalfRow, Observed, release_id
+from pilotage.model import Closure, DeployState, Front, HalfRef, HalfRow, Observed, release_id
 from pilotage.observe import observe
 from pilotage.page import maintenance, pause
 from pilotage.plan import plan_deploy
@@ -63,6 +63,31 @@ def test_a_plan_with_downtime_says_what_stays_closed_when_it_fails():
     assert f"until the point of no return `pilotage rollback {V1}` goes back" in text
     assert f"13 {V2} serves" in text
     assert planned.to_json()["downtime"] is True
+
+
+def test_a_status_says_who_stopped_what_and_when():
+    world, one = served(), goal("v1")
+    now = asyncio.run(world.store.now())
+    for number, role in enumerate(("worker", "web")):
+        by = replace(CLAIM, owner=f"person-{number}")
+        asyncio.run(stop(world.world, one, {("localhost", role)}, by, world.emit))
+        asyncio.run(stop(world.world, one, {("localhost", role)}, CLAIM, world.emit))
+    observed = look(world)
+    text = printed(status.page(ABOUT, observed, now + 300))
+    for number, role in enumerate(("worker", "web")):
+        assert f"! {role} on localhost: stopped by person-{number}, " in text
+    assert text.count("`pilotage app start` starts it again") == 2
+    rows = status.to_json(ABOUT, observed, now)["stopped"]
+    assert [(row["host"], row["role"], row["who"]) for row in rows] == [
+        ("localhost", "worker", "person-0"),
+        ("localhost", "web", "person-1"),
+    ]
+    state = observed.state
+    assert DeployState.from_json(state.to_json()) == state
+    asyncio.run(boot(world.world, one, {("localhost", "web")}, CLAIM, world.emit))
+    text = printed(status.page(ABOUT, look(world), now))
+    assert "worker on localhost: stopped by" in text
+    assert "web on localhost: stopped by" not in text
 
 
 def test_a_status_says_who_closed_since_when_and_what_ends_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from pilotage.cli import text
@@ -46,11 +47,13 @@ def page(
 
 def _title(about: About, observed: Observed, now: float) -> Iterator[str]:
     stands = standing(observed)
-    fine = stands.settled and not observed.state.closure and not observed.astray
+    state = observed.state
+    fine = stands.settled and not (state.closure or state.stopped or observed.astray)
     mark = text.good("●") if fine else text.warn("●")
     yield f"{mark} {text.heading(about.title)}   {stands.state}"
     last = observed.state.history[-1] if observed.state.history else None
     yield from _closure(observed, now)
+    yield from _stopped(observed, now)
     if last:
         what = last.verb if last.verb in VERBS else f"{last.verb} of {last.to}"
         yield text.dim(
@@ -80,6 +83,14 @@ def _closure(observed: Observed, now: float) -> Iterator[str]:
         wrong = "do not show it" if closure else "are still closed"
         line = f"the edges of {', '.join(astray)} {wrong}: run `pilotage {verb}` again"
         yield from text.wrapped(line, indent=4, first=mark)
+
+
+def _stopped(observed: Observed, now: float) -> Iterator[str]:
+    """What a person stopped: a line for each time that somebody did."""
+    for (who, since), rows in groupby(observed.state.stopped, lambda row: (row.who, row.since)):
+        where = ", ".join(f"{row.role} on {row.host}" for row in rows)
+        line = f"{where}: stopped by {who}, {text.ago(since, now)}; `pilotage app start` starts it again"
+        yield from text.wrapped(line, indent=4, first=f"  {text.warn('!')} ")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -283,6 +294,7 @@ def to_json(about: About, observed: Observed, now: float) -> dict[str, Any]:
         "spec": state.spec.to_json() if state.spec else None,
         "closure": state.closure.to_json() if state.closure else None,
         "astray": list(observed.astray),
+        "stopped": [row.to_json() for row in state.stopped],
         "hosts": [
             {"name": h.name, "reachable": h.reachable, "detail": h.detail} for h in observed.hosts
         ],
