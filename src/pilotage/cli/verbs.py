@@ -72,11 +72,10 @@ def carry_out(
     *,
     version: str | None = None,
     selectors: Selectors | None = None,
-    every: bool = False,
 ) -> None:
     """Run a verb that takes the deploy lock, show it, and print its result.
 
-    ``selectors``: where it is about some hosts. The others need not answer, unless ``every`` one must.
+    ``selectors``: where it is about some hosts, and the others need not answer.
 
     Raises
     ------
@@ -88,11 +87,7 @@ def carry_out(
     try:
         with renderer(settings) as show:
             tally = Tally(show)
-            plan = run(
-                _tell(
-                    settings, tally, story, version, selectors=selectors or Selectors(), every=every
-                )
-            )
+            plan = run(_tell(settings, tally, story, version, selectors or Selectors()))
     except PilotageError as error:
         if settings.as_json:
             outcome = "interrupted" if isinstance(error, Interrupted) else "failed"
@@ -115,13 +110,11 @@ async def _tell(
     tally: Tally,
     story: Story,
     version: str | None,
-    *,
     selectors: Selectors,
-    every: bool,
 ) -> Plan:
     began = time.monotonic()
     config = configuration(settings, deploying=True, version=version)
-    places = () if every else selectors.asked(config)
+    places = selectors.asked(config)
     hosts, roles = selectors.hosts_of(config), selectors.wanted_roles
     hooks = hooks_for(config, settings, tally, version=version, hosts=hosts, roles=roles)
     try:

@@ -13,7 +13,7 @@ from pilotage.wiring.hosts import hosts_of
 
 
 def needed(config: Config, selected: Collection[str]) -> dict[str, str]:
-    """The hosts that must answer when ``selected`` are deployed to, each with what else it is needed for.
+    """The hosts that must answer when ``selected`` are deployed to, booted or stopped, each with what else it is needed for.
 
     No text: it is selected. All hosts, where nobody records what is begun on one.
     """

@@ -334,18 +334,33 @@ def test_to_one_host_while_the_other_is_down(voyage: Voyage) -> None:
         assert "it was not selected, but is the way to the database" in said
         path = ship.root / "config/deploy.yml"
         path.write_text(path.read_text().replace(", via: primary", ""))
+        # What serves is stopped, started and booted anew on the host that answers.
+        assert first.address in ship.pilotage("app", "stop", status=1).err
+        stopped = ship.pilotage("app", "stop", "--hosts", second.address)
+        left_out = f"{first.address} was not selected, and is left out as unknown"
+        assert left_out in " ".join((stopped.out + stopped.err).split())
+        assert {row["host"] for row in ship.status()["stopped"]} == {second.address}
+        assert ship.ask(second)[0] == 503
+        ship.pilotage("app", "start", "--hosts", second.address)
+        assert ship.serving(second) == "two"
+        with ship.load(second) as told:
+            ship.pilotage("app", "boot", "--hosts", second.address)
+        assert told["failed"] == 0, told
+        assert ship.status()["stopped"] == []
         ship.release("three")
         with ship.load(second) as told:
             part = ship.deploy("--hosts", second.address)
         assert told["failed"] == 0, told
         assert set(told["answers"]) == {"two", "three"}
         said = " ".join((part.out + part.err).split())
-        assert f"{first.address} was not selected, and is left out as unknown" in said
+        assert left_out in said
         assert f"20261122000000/contract stays held: host {first.address} does not answer" in said
         assert {name for (name,) in voyage.query(columns)} == {"id", "name", "title", "three"}
         stands = ship.status()
         assert not stands["settled"]
         assert stands["unreachable"] == [first.address]
+        refused = ship.pilotage("app", "boot", "--hosts", second.address, status=1)
+        assert "is unfinished" in refused.err
         # It is in nobody's way either who works with the other host alone.
         ship.pilotage("proxy", "restart", "--hosts", second.address)
         ship.pilotage("prune", "--hosts", second.address)

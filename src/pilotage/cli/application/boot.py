@@ -26,7 +26,8 @@ def command(
 ) -> None:
     """Boot the release that runs anew: new instances beside the old ones, healthy, switched, then the old end.
 
-    With the configuration and the secrets of today. No request is lost, and no schema changes. With a release
+    With the configuration and the secrets of today. No request is lost, and no schema changes. With --hosts,
+    --roles or --primary other hosts need not answer. With a release
     that does not run, named by --version, it is `pilotage rollback REV`: it must fit the schema as it is, and
     it goes everywhere.
     """
@@ -80,4 +81,4 @@ def _boot(
         renew = secrets.token_hex(3) if anew else None
         return await verb.boot(project.world, goal, where, who, emit, renew=renew)
 
-    carry_out(settings, name, story, selectors=selectors, every=True)
+    carry_out(settings, name, story, selectors=selectors)

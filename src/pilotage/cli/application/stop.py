@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def command(settings: Settings, *, selectors: Selectors, lock_wait: float, reason: str) -> None:
     """Stop what runs, requests in flight first to their end: new ones get 503.
 
-    `pilotage app start` starts it again, and so does every deploy. To close the service with a page while it
+    `pilotage app start` starts it again, and so does every deploy. With --hosts, --roles or --primary other
+    hosts need not answer. To close the service with a page while it
     goes on running: `pilotage maintenance`.
     """
     _stop(settings, selectors, lock_wait=lock_wait, reason=reason, stale=False)
@@ -82,4 +83,4 @@ def _stop(
         who = claim("app stale" if stale else "app stop", reason=reason, wait=lock_wait)
         return await verb.stop(project.world, goal, where, who, emit, stale=stale)
 
-    carry_out(settings, "stop", story, selectors=selectors, every=True)
+    carry_out(settings, "stop", story, selectors=selectors)
