@@ -45,7 +45,11 @@ class Work:
         return await (run() if self.around is None else self.around(statement, run))
 
 
-_HOW_ON = {Trouble.FULL: "make room for it, then run the same command again"}
+_HOW_ON = {
+    Trouble.FULL: "make room for it, then run the same command again",
+    Trouble.DENIED: "give the migrator's role that right (on PostgreSQL BYPASSRLS, where a policy hides rows), "
+    "then run the same command again",
+}
 
 
 def where(migration: Migration, section: Section, statement: Statement, offset: int = 0) -> str:

@@ -52,6 +52,7 @@ _BECOME_SELF = (
 )
 _LIMITS = (
     "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true),"
+    " set_config('row_security', 'off', true),"
     " set_config('client_connection_check_interval', $3, true)"
 )
 _LIMITS_RELAXED = f"{_LIMITS}, set_config('synchronous_commit', $4, true)"
@@ -295,16 +296,16 @@ class PostgreSQL(Dialect):
     async def limit(
         self, session: Session, *, lock: float | None, total: float | None, local: bool
     ) -> None:
-        """``lock_timeout`` and ``statement_timeout``.
+        """``lock_timeout`` and ``statement_timeout``; and where a policy would hide rows, an error instead.
 
-        In a transaction the server also looks each second whether its client is still there: what a
+        A backfill that does not see a row would say that none is left. In a transaction the server also looks each second whether its client is still there: what a
         dead deployer had begun can only be rolled back, and until then its locks are in the way. A
         statement outside a transaction (a concurrent build) may go on: the next run finds it done.
         """
         check = ", set_config('client_connection_check_interval', $4, true)" if local else ""
         await session.query(
-            "SELECT set_config('lock_timeout', $1, $3), set_config('statement_timeout', $2, $3)"
-            + check,
+            "SELECT set_config('lock_timeout', $1, $3), set_config('statement_timeout', $2, $3),"
+            " set_config('row_security', 'off', $3)" + check,
             _milliseconds(lock),
             _milliseconds(total),
             local,
