@@ -176,9 +176,16 @@ class Backfill:
                 await self._pauses.after(done.seconds, done.changed)
 
     async def _bound(self, step: Step) -> None:
-        """Where this pass over the statement's table ends: at its last row of now."""
+        """Where this pass over the statement's table ends: at its last row of now.
+
+        A cursor whose values are of another key, since the table's was changed meanwhile, says nothing.
+        """
         if step.walk is None:
             return
+        if self._cursor.key != step.walk.identity:
+            self._cursor = replace(
+                self._cursor, key=step.walk.identity, position=None, end=None, scanned=0
+            )
         if self._cursor.position is None:
 
             async def look() -> None:

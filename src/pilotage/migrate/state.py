@@ -56,6 +56,7 @@ class Cursor:
     total_rows: int
     scanned: int = 0  # rows of the statement's table that this pass has walked over
     finished: bool = False
+    key: list[str] | None = None  # what the key of `position` is made of; see `Walk.identity`
     end: list[str] | None = None  # the key at which this pass over the statement's table ends
     estimate: int | None = None  # about how many rows that table has
     eta: float | None = (
@@ -506,6 +507,7 @@ class State:
             total_rows=total,
             scanned=scanned,
             finished=bool(over),
+            key=place["key"],
             end=place["end"],
             estimate=estimate,
             eta=place["eta"],
@@ -526,7 +528,14 @@ class State:
             cursor.final,
             cursor.number,
             cursor.statement,
-            json.dumps({"after": cursor.position, "end": cursor.end, "eta": cursor.eta}),
+            json.dumps(
+                {
+                    "key": cursor.key,
+                    "after": cursor.position,
+                    "end": cursor.end,
+                    "eta": cursor.eta,
+                }
+            ),
             cursor.pass_rows,
             cursor.total_rows,
             cursor.scanned,
@@ -567,11 +576,11 @@ class State:
 
 
 def place_of(position: Any) -> dict[str, Any]:
-    """What the column ``position`` of a backfill says: ``after``, ``end`` and ``eta``."""
+    """What the column ``position`` of a backfill says: ``key``, ``after``, ``end`` and ``eta``."""
     place = _loaded(position)
     if not isinstance(place, dict):  # as versions before 0.2 wrote it
         place = {"after": place, "end": None}
-    return {"eta": None, **place}
+    return {"key": None, "eta": None, **place}
 
 
 def _loaded(value: Any) -> Any:

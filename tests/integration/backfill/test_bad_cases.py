@@ -273,3 +273,28 @@ def test_a_partitioned_table_without_a_key_is_refused_before_anything_is_changed
 
         asyncio.run(story())
         assert done(db) == [(None, 99)]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ADD PRIMARY KEY (n, id)",
+        "ADD COLUMN other uuid PRIMARY KEY DEFAULT gen_random_uuid()",
+        "ALTER id TYPE text, ADD PRIMARY KEY (id)",
+        "ALTER n TYPE bigint",  # none
+    ],
+)
+def test_a_table_that_got_another_key_is_walked_from_its_beginning(key: str) -> None:
+    with database() as db:
+        db.execute("ALTER TABLE t ADD COLUMN n integer", "UPDATE t SET n = -id")
+
+        async def story() -> None:
+            async with schema_of(db, EVEN) as schema:
+                async with running(schema) as (watched, _):
+                    await watched.until(lambda: watched.rows >= 300)
+                assert 0 < dict(done(db))[1] < 2000
+                db.execute("ALTER TABLE t DROP CONSTRAINT t_pkey", f"ALTER TABLE t {key}")
+                await schema.backfill(FILE, final=False, token=1, emit=ignore)
+            assert done(db) == [(1, 2000)]
+
+        asyncio.run(story())

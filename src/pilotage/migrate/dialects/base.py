@@ -171,6 +171,11 @@ class Walk:
     types: tuple[str, ...] = ()
     end: list[str] | None = None
 
+    @property
+    def identity(self) -> list[str]:
+        """What the values of a cursor belong to: the columns of the key, and their types."""
+        return [*self.key, *self.types]
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
