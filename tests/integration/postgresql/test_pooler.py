@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 from tests.integration.postgresql.support import QUICK, Db
 from tests.servers import pgbouncer
@@ -40,6 +41,32 @@ def test_a_transaction_pooler_is_refused(one_db: Db, mode: str, round_robin: int
     assert one_db.execute("SELECT to_regclass('pilotage_meta')") == [(None,)]
 
 
+@pytest.mark.parametrize("looks", [True, False], ids=["who looks", "who is refused"])
+def test_nothing_is_left_in_the_sessions_of_a_pool(one_db: Db, looks: bool) -> None:
+    """They are the app's: a limit of ours would end its statements, and `row_security` refuse them."""
+    ours = "SELECT name, setting FROM pg_settings WHERE source = 'session' ORDER BY name"
+
+    async def story() -> None:
+        async with one_db.schema() as schema:
+            await schema.prepare()
+        with pgbouncer(one_db.server, "transaction", default_pool_size=1) as port:
+            url = (
+                one_db.url.replace(f":{one_db.server.port}/", f":{port}/") + "?application_name=app"
+            )
+            with psycopg.connect(url, autocommit=True, prepare_threshold=None) as app:
+                before = app.execute(ours).fetchall()
+            async with through(one_db, port) as schema:
+                if looks:
+                    assert (await schema.view()).exists
+                else:
+                    with pytest.raises(PoolerUnsafe):
+                        await schema.claim(token=1)
+            with psycopg.connect(url, autocommit=True, prepare_threshold=None) as app:
+                assert app.execute(ours).fetchall() == before
+
+    asyncio.run(story())
+
+
 def test_a_session_pooler_passes(one_db: Db) -> None:
     async def story() -> None:
         with pgbouncer(one_db.server, "session") as port:
@@ -47,6 +74,8 @@ def test_a_session_pooler_passes(one_db: Db) -> None:
                 await schema.prepare()
                 await schema.claim(token=1)
                 assert (await schema.view()).exists
+                async with schema._connections.use("look") as session:
+                    assert await session.query("SHOW lock_timeout") == [("10s",)]
 
     asyncio.run(story())
 

@@ -79,6 +79,7 @@ class PostgreSQL(Dialect):
         )
         self._role = app.user or None if migration_url else None
         self._home: str | None = None
+        self._apart = False  # it was proven that each connection has a process of its own
 
     @property
     def where(self) -> str:
@@ -95,11 +96,14 @@ class PostgreSQL(Dialect):
     async def connect(self) -> PostgresSession:
         """A new session."""
         try:
-            return await PostgresSession.open(self._address)
+            session = await PostgresSession.open(self._address)
+            if self._apart and not session.is_own:
+                await session.set_up()
         except psycopg.Error as error:
             raise await login.explain(error, self._address) from login.cause(error)
         except StatementError as error:
             raise DatabaseUnavailable(str(error), where=self.where) from error
+        return session
 
     async def exists(self) -> bool:
         """Whether the database is there: it can be connected to, or the server lists it."""
@@ -201,6 +205,9 @@ class PostgreSQL(Dialect):
                 next="set migration_url to the server itself (not the pooler's port), or to a "
                 "pool in session mode",
             )
+        self._apart = True
+        if not first.is_own:
+            await first.set_up()
 
     # -- SQL fragments -------------------------------------------------------------------------
 
@@ -301,7 +308,11 @@ class PostgreSQL(Dialect):
         A backfill that does not see a row would say that none is left. In a transaction the server also looks each second whether its client is still there: what a
         dead deployer had begun can only be rolled back, and until then its locks are in the way. A
         statement outside a transaction (a concurrent build) may go on: the next run finds it done.
+
+        Nothing is set for a session that a pooler may give to others: it would be theirs as well.
         """
+        if not local and not cast(PostgresSession, session).is_own:
+            return
         check = ", set_config('client_connection_check_interval', $4, true)" if local else ""
         await session.query(
             "SELECT set_config('lock_timeout', $1, $3), set_config('statement_timeout', $2, $3),"

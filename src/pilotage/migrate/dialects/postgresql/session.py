@@ -79,6 +79,9 @@ class PostgresSession:
         self._prepared: dict[str, bytes] = {}
         self.pid = 0
         self.on_unix = True
+        self.is_own = False
+        """Whether the server's process is ours as long as we are connected. Else a pooler gives it to
+        others, with all that was set in it."""
 
     @classmethod
     async def open(cls, address: Address) -> PostgresSession:
@@ -89,14 +92,20 @@ class PostgresSession:
         connection.cursor_factory = psycopg.AsyncRawCursor
         session = cls(connection, address)
         try:
-            await session.execute(_SET_UP)
             session.pid, session.on_unix = (
                 await session.query("SELECT pg_backend_pid(), version() !~* 'visual c|msvc|mingw'")
             )[0]
+            if session.announced_pid == session.pid:
+                await session.set_up()
         except BaseException:
             await session.close()
             raise
         return session
+
+    async def set_up(self) -> None:
+        """Set what our own statements count on: this process is ours alone."""
+        self.is_own = True
+        await self.execute(_SET_UP)
 
     @property
     def announced_pid(self) -> int:
