@@ -130,6 +130,36 @@ class TestRows:
         assert text.startswith("-- expand\nSELECT 1; --")
         assert text.endswith("\n\n-- backfill\nUPDATE t SET x = 1 WHERE x IS DISTINCT FROM 1;\n")
 
+    @pytest.mark.parametrize(
+        "reader",
+        [
+            "CREATE TABLE copy AS SELECT * FROM t",
+            "CREATE MATERIALIZED VIEW v AS SELECT * FROM t",
+            "INSERT INTO other SELECT x FROM t",
+            "DELETE FROM other WHERE y IN (SELECT x FROM t)",
+            "SELECT f()",
+            "ALTER TABLE t ADD CONSTRAINT positive CHECK (x > 0)",
+            "CREATE TRIGGER r BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "writer", ["UPDATE t SET x = 1", "ALTER TABLE t ADD u uuid DEFAULT gen_random_uuid()"]
+    )
+    def test_rows_are_not_written_behind_what_counts_on_them(
+        self, writer: str, reader: str
+    ) -> None:
+        result = fixed(f"{writer};\n{reader};\n")
+
+        assert writer in result.after
+        assert "which may count on them" in str(result.left)
+
+    def test_rows_are_written_behind_what_does_not(self) -> None:
+        text = after("UPDATE t SET x = 1;\nUPDATE t SET y = x;\nCREATE VIEW v AS SELECT 1;\n")
+
+        assert "CREATE VIEW" in text.partition("-- backfill")[0]
+        assert text.index("SET x = 1") < text.index("SET y = x")
+        assert text.index("-- backfill") < text.index("SET x = 1")
+
     def test_a_volatile_default_in_steps(self) -> None:
         assert after("ALTER TABLE t ADD u uuid DEFAULT gen_random_uuid();\n") == (
             "-- expand\nALTER TABLE t ADD COLUMN u uuid;\n"

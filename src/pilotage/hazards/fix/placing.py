@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pilotage.hazards.finding import Finding
 from pilotage.hazards.fix.authored import authored
@@ -73,6 +73,8 @@ class _Placing:
         """The new text of the file."""
         if self._moves(self.finding) and self._all_move():
             return self._renamed()
+        if "backfill" in self.rewrite:
+            self._refuse_readers()
         original, cuts = self._original()
         return edited(self.layout.text, self._edits(original, cuts))
 
@@ -153,6 +155,23 @@ class _Placing:
     def _refuse_down(self) -> None:
         if self.layout.section("down"):
             raise NotMechanical("the file's down section undoes it, and would have to follow")
+
+    def _refuse_readers(self) -> None:
+        """What stands behind rows that are written later would find them as they were."""
+        backfills = [
+            self._place(other)[0]
+            for other in self.others
+            if other.half is self.finding.half and "-- backfill" in other.rewrite
+        ]
+        for statement, change in self.pairs:
+            if statement.start <= self.statement.start or statement in backfills:
+                continue
+            words = {token.word for token in self.grammar.tokens(statement.text)}
+            if _counts_on_rows(change, words):
+                line, _ = self._at(statement.start)
+                raise NotMechanical(
+                    f"the rows would be written after line {line}, which may count on them"
+                )
 
     # A statement is rewritten in place, and the rest goes to other sections
 
@@ -313,6 +332,28 @@ class _Placing:
             return [Edit(marker[1], marker[1], " transaction:false")]
         start = layout.start(section)
         return [Edit(start, start, f"-- pilotage: transaction=false{line}")]
+
+
+_STRUCTURE = (
+    c.AddColumn, c.DropColumn, c.Drop, c.SetDefault, c.DropDefault, c.DropNotNull, c.DropConstraint, c.TableOption,
+)  # fmt: skip
+
+
+def _counts_on_rows(change: Change, words: Collection[str]) -> bool:
+    """Whether it may read rows, demand something of them, or act when they are written.
+
+    ``words``: of its statement, in capitals.
+    """
+    match change:
+        case c.CreateIndex():
+            return change.unique
+        case c.CreateTable():
+            return "AS" in words or "SELECT" in words
+        case c.Create():
+            return "MATERIALIZED" in words or "TRIGGER" in words
+        case c.Other():
+            return change.visible
+    return not isinstance(change, _STRUCTURE)
 
 
 def _needs_transaction(change: Change) -> bool:
