@@ -68,6 +68,10 @@ class Network:
         """The network namespace of a host."""
         return f"plt{self.slot}-{number}"
 
+    def port(self, number: int) -> str:
+        """The end of a host's link that is a port of the bridge."""
+        return f"plv{self.slot}-{number}"
+
     def up(self, hosts: int) -> None:
         """Make it."""
         run("ip", "link", "add", self.bridge, "type", "bridge")
@@ -77,7 +81,7 @@ class Network:
         with contextlib.suppress(FileNotFoundError):
             run("iptables", "-w", "-I", "FORWARD", *self._rule)
         for number in range(1, hosts + 1):
-            name, veth = self.namespace(number), f"plv{self.slot}-{number}"
+            name, veth = self.namespace(number), self.port(number)
             run("ip", "netns", "add", name)
             run("ip", "link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", name)
             run("ip", "link", "set", veth, "master", self.bridge, "up")
@@ -101,14 +105,21 @@ class Network:
             run("iptables", "-w", "-D", "FORWARD", *self._rule, check=False)
         run("ip", "link", "del", self.bridge, check=False)
 
+    def cutting(self, number: int, *, state: int = 0) -> tuple[str, ...]:
+        """The argv that cuts a host off; 3, the ``state`` of a port that forwards, undoes it."""
+        return ("bridge", "link", "set", "dev", self.port(number), "state", str(state))
+
     def cut(self, number: int) -> None:
-        """Cut a host off: no packet reaches it, or comes from it, and nobody is told."""
-        run("ip", "-n", self.namespace(number), "link", "set", "eth0", "down")
+        """Cut a host off: no packet reaches it, or comes from it, and nobody is told.
+
+        At the bridge: a host whose own interface goes down forgets the connections that it translates
+        (masquerading), which are those of its containers.
+        """
+        run(*self.cutting(number))
 
     def restore(self, number: int) -> None:
-        """Undo `cut`. The route went with the link."""
-        run("ip", "-n", self.namespace(number), "link", "set", "eth0", "up")
-        run("ip", "-n", self.namespace(number), "route", "replace", "default", "via", self.address)
+        """Undo `cut`."""
+        run(*self.cutting(number, state=3))
 
     @property
     def _rule(self) -> tuple[str, ...]:

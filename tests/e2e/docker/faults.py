@@ -29,9 +29,7 @@ def run_at(ship: Ship, when: str, script: str, *words: str) -> Ran:
 
 def cut(host: Host) -> str:
     """The script that cuts a host's link, as `Host.cut` does."""
-    return shlex.join(
-        ("ip", "-n", host.network.namespace(host.number), "link", "set", "eth0", "down")
-    )
+    return shlex.join(host.network.cutting(host.number))
 
 
 def kill_sshd(host: Host) -> str:

@@ -285,9 +285,9 @@ def another(ship: Ship, root: Path) -> Ship:
 def test_two_services_come_and_go(ship: Ship, tmp_path: Path) -> None:
     first, second, third = ship.hosts
     for host in ship.hosts:  # images stay from test to test
-        known = host.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", SHOPS).split()
-        if known:
-            host.docker("image", "rm", *known)
+        # By their ids: an image has no tag any more where its tag was pulled anew.
+        if known := {*host.docker("image", "ls", "--quiet", "--no-trunc", SHOPS).split()}:
+            host.docker("image", "rm", "--force", *known)
     before = [snapshot(host) for host in ship.hosts]
     image = ship.lab.push(images.python(), "acme/cache:1")
     ship.configure(more=CACHE.format(image=image, hosts=json.dumps([first.address, third.address])))
