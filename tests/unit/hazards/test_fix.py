@@ -160,6 +160,13 @@ class TestRows:
         assert text.index("SET x = 1") < text.index("SET y = x")
         assert text.index("-- backfill") < text.index("SET x = 1")
 
+    def test_rows_are_not_written_behind_a_backfill_of_the_authors(self) -> None:
+        text = "-- expand\nUPDATE t SET x = 1;\n-- backfill\nUPDATE t SET y = x WHERE y IS NULL;\n"
+        result = fixed(text)
+
+        assert result.after == text
+        assert "a backfill of its own" in result.left[0][1]
+
     def test_a_volatile_default_in_steps(self) -> None:
         assert after("ALTER TABLE t ADD u uuid DEFAULT gen_random_uuid();\n") == (
             "-- expand\nALTER TABLE t ADD COLUMN u uuid;\n"

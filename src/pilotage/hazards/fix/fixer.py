@@ -53,6 +53,7 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
     fixed: list[Finding] = []
     left: dict[tuple[str, ...], tuple[Finding, str]] = {}
     found = judge(Source(path, text.encode()))
+    own = _has_backfill(text, path, dialect)
     while True:
         wanted = [f for f in found if mechanical(f) and _whole(f) not in left]
         if only is not None:
@@ -61,6 +62,7 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
             break
         finding = wanted[0]
         try:
+            _refuse_two_orders(finding, own=own)
             new = _one(now, finding, wanted, path, dialect)
             after = judge(Source(path, new.encode()))
             _check(finding, found, after)
@@ -72,6 +74,19 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
         now, found = new, after
         left.clear()  # what stood in the way may be gone
     return Fixed(path, text, now, tuple(fixed), tuple(left.values()), tuple(found))
+
+
+def _has_backfill(text: str, path: Path, dialect: str) -> bool:
+    migration, _ = read(Source(path, text.encode()), dialect=dialect)
+    return migration is not None and migration.backfill is not None
+
+
+def _refuse_two_orders(finding: Finding, *, own: bool) -> None:
+    """Two backfills, one of them the author's ``own``, have no order that could be known."""
+    if own and "-- backfill" in finding.rewrite:
+        raise NotMechanical(
+            "the file has a backfill of its own, and which of the two runs first is yours to say"
+        )
 
 
 def _one(text: str, finding: Finding, wanted: list[Finding], path: Path, dialect: str) -> str:
