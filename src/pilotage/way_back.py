@@ -17,7 +17,7 @@ from pilotage.errors import (
 from pilotage.events import Planned
 from pilotage.execute import execute
 from pilotage.observe import observe
-from pilotage.plan import Goal, Plan, as_before, plan_return, plan_unboot, serves
+from pilotage.plan import Goal, Plan, as_before, plan_return, plan_undo, serves
 from pilotage.plan.booting import VERBS
 from pilotage.plan.rule import way_back
 from pilotage.run import Run, StepError
@@ -101,15 +101,10 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     Returns so that the caller raises ``error``, whose ``state`` then says what serves.
     """
     spec = run.plan.spec
-    if run.plan.verb in VERBS:
-        await _unboot(run, error)
+    if run.plan.verb != "return" and spec.from_ == spec.to:
+        await _undo(run, error)
         return
-    if run.plan.verb == "return" or spec.from_ == spec.to:
-        if isinstance(error, Worse) and spec.from_ == spec.to:
-            error.state = (
-                "the instances with the new configuration have the requests; the old ones still run"
-            )
-            error.next = "mend the configuration, then deploy again"
+    if run.plan.verb == "return":
         error.state = error.state or "what ran before still runs; nothing old was stopped"
         error.next = error.next or "mend it, then run the command again"
         return
@@ -135,15 +130,25 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     error.next = error.next or "deploy a revision that mends it, or this one again with --again"
 
 
-async def _unboot(run: Run, error: PilotageError) -> None:
-    """Take back what a boot started."""
+async def _undo(run: Run, error: PilotageError) -> None:
+    """Take back what was started of a release that ran already."""
+    observed = await observe(run.world)
+    undo = plan_undo(observed, run.plan, run.policy.drain)
     try:
-        await execute(replace(run, plan=plan_unboot(run.plan, run.policy.drain)))
+        await execute(replace(run, plan=undo.plan))
     except StepError as second:
         error.state = f"and what was started could not be stopped: {second.error.what}"
         error.next = (
             "see `pilotage status`; `pilotage deploy` brings everything to where it should be"
         )
         return
-    error.state = "what ran before is as it was; what was started is stopped again"
-    error.next = error.next or "mend it, then run the command again"
+    again = "mend it" if run.plan.verb in VERBS else "mend the configuration"
+    if undo.gone:
+        where = ", ".join(f"{role} on {host}" for role, host in undo.gone)
+        error.state = (
+            f"what ran before of {where} had ended already, and only the new one is there; "
+            "everything else is as it was"
+        )
+    else:
+        error.state = "what ran before is as it was; what was started is stopped again"
+    error.next = error.next or f"{again}, then run the command again"

@@ -185,17 +185,14 @@ def test_a_rollback_is_watched_too() -> None:
     assert world.serving() == {V2}
 
 
-def test_a_bad_configuration_of_the_same_release_is_told() -> None:
-    """There is no release before to go back to: the same one serves with another configuration."""
+def test_a_bad_configuration_of_the_same_release_is_taken_back() -> None:
     world = served({V1: some(1000)})
     world.answers[V1] = some(1000, 500)
     with pytest.raises(Worse) as failed:
         up(world, goal("v1", config="other", **QUICK))
-    assert failed.value.state == (
-        "the instances with the new configuration have the requests; the old ones still run"
-    )
-    assert failed.value.next == "mend the configuration, then deploy again"
-    assert len(world.running()) == 5
+    assert failed.value.state == "what ran before is as it was; what was started is stopped again"
+    assert world.running() == all_of(V1)
+    assert world.serving() == {V1}
 
 
 # ----------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def standing(observed: Observed) -> Standing:
         )
     if spec.finished_at:
         return Standing(told, f"`{again}` brings all to it" if mixed else "", settled=not mixed)
-    origin = way_back(observed, spec.from_)
+    origin = way_back(observed, spec.from_) if spec.from_ != spec.to else None
     back = f", or `pilotage rollback {origin}` goes back" if origin else ""
     trial = on_trial(observed)
     if observed.closed_by_deploy:

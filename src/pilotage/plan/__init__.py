@@ -5,15 +5,16 @@ command observes, plans what is left, and finishes. The planner only emits steps
 rule true: `rule.walk` plays every plan through before it is returned.
 
 ``goal`` what is asked for · ``plan`` the plan as data · ``verbs`` deploy, rollback, contract, return ·
-``running`` which instances · ``booting`` what a person starts and stops · ``trial`` what is watched ·
-``halves`` which migration halves · ``framework`` the same for those of a framework · ``groups`` which hosts
+``running`` which instances · ``booting`` what a person starts and stops · ``undoing`` the way back of these ·
+``trial`` what is watched · ``halves`` which migration halves · ``framework`` the same for those of a framework · ``groups`` which hosts
 take turns · ``parts`` some places alone · ``rule`` what forbids a plan.
 """
 
-from pilotage.plan.booting import plan_boot, plan_stop, plan_unboot
+from pilotage.plan.booting import plan_boot, plan_stop
 from pilotage.plan.goal import Goal, Layout, Policy, instance_id
 from pilotage.plan.groups import Rolling
 from pilotage.plan.plan import Plan
+from pilotage.plan.undoing import Undo, plan_undo
 from pilotage.plan.verbs import (
     as_before,
     current,
@@ -31,6 +32,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Rolling",
+    "Undo",
     "as_before",
     "current",
     "instance_id",
@@ -40,7 +42,7 @@ __all__ = [
     "plan_return",
     "plan_rollback",
     "plan_stop",
-    "plan_unboot",
+    "plan_undo",
     "served_where",
     "serves",
 ]

@@ -87,16 +87,6 @@ def plan_stop(observed: Observed, goal: Goal, where: Where, *, stale: bool = Fal
     )
 
 
-def plan_unboot(plan: Plan, drain: float) -> Plan:
-    """The way back from a boot that failed: what ran before has the requests, and nothing new runs."""
-    new = tuple(i for step in plan.steps if isinstance(step, Start) for i in step.instances)
-    stopped = (i for step in plan.steps if isinstance(step, Stop) for i in step.instances)
-    old_web, web = of_kind(tuple(stopped), Kind.TRAFFIC), of_kind(new, Kind.TRAFFIC)
-    steps: list[Step] = [Switch(plan.release.id, old_web)] if old_web else []
-    steps += [Drain(web, drain)] if web else []
-    return replace(plan, steps=(*steps, Stop(new)))
-
-
 def _boot(
     observed: Observed, goal: Goal, new: tuple[Instance, ...], old: tuple[Instance, ...]
 ) -> tuple[Step, ...]:

@@ -1,0 +1,66 @@
+"""The way back where no other release is to come back: a boot, or a deploy of the release that serves anew.
+
+An instance of before cannot be made again, since nobody has its configuration any more: it can only be kept. So
+what is new is taken back where what it replaces still runs, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pilotage.model import Instance, Kind, Observed
+from pilotage.plan.booting import VERBS
+from pilotage.plan.plan import Plan
+from pilotage.plan.running import hosts_of, of_kind
+from pilotage.steps import Check, Drain, Finish, Start, StartFirst, Step, Stop, Switch
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The plan of such a way back. ``gone``: the places (role, host) whose instances of before have ended: what is
+    new there stays."""
+
+    plan: Plan
+    gone: tuple[tuple[str, str], ...]
+
+
+def plan_undo(observed: Observed, plan: Plan, drain: float) -> Undo:
+    """What ran before ``plan`` began has the requests again, and what is new ends.
+
+    ``plan``: it was begun, and failed. ``drain``: seconds that requests get to end.
+    """
+    alive = {i.id for i in observed.instances if i.alive}
+    old = tuple(i for i in _in(plan, Stop) if i.release == plan.release.id)
+    gone = tuple(dict.fromkeys(_place(i) for i in old if i.id not in alive))
+    begun, replaced = set(_in(plan, Start)), {(*_place(i), i.index) for i in old}
+    new = tuple(
+        i
+        for i in _in(plan, Start, StartFirst, Check)  # what was there already is of an earlier try
+        if i in begun or (i not in old and (*_place(i), i.index) in replaced)
+    )
+    leaving = tuple(i for i in new if _place(i) not in gone)
+    web = of_kind(leaving, Kind.TRAFFIC)
+    hosts = hosts_of(web)
+    before = tuple(
+        i
+        for i in dict.fromkeys((*_in(plan, Switch), *of_kind(old, Kind.TRAFFIC)))
+        if i.host in hosts and i not in new and i.id in alive
+    )
+    steps: list[Step] = [Switch(plan.release.id, before)] if before else []
+    steps += [Drain(web, drain)] if web else []
+    steps += [Stop(leaving)] if leaving else []
+    if plan.verb not in VERBS and not gone:
+        steps.append(Finish(plan.release.id))
+    return Undo(replace(plan, steps=tuple(steps)), gone)
+
+
+def _in(
+    plan: Plan, *kinds: type[Start | StartFirst | Check | Switch | Stop]
+) -> tuple[Instance, ...]:
+    """The instances of steps of these kinds, each once, in their order."""
+    some = (i for step in plan.steps if isinstance(step, kinds) for i in step.instances)
+    return tuple(dict.fromkeys(some))
+
+
+def _place(instance: Instance) -> tuple[str, str]:
+    return instance.role, instance.host
