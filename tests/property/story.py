@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pilotage.cli.standing import standing
-from pilotage.deploy import console, contract, deploy, forget_host, rollback
+from pilotage.deploy import boot, console, contract, deploy, forget_host, rollback
 from pilotage.errors import (
     HalfFailed,
     LeaseLost,
@@ -89,6 +89,8 @@ OPS = (
     "forget_host",
     "hosts",
     "part",
+    "redeploy",
+    "boot",
 )
 DEPLOYS = ("next", "downtime", "deploy", "again")
 
@@ -152,6 +154,8 @@ class Story:
         self.points_told = 0
         self.hosts_were_away = False
         self.condemned_at = -1
+        self.config = 0
+        self.undone = 0
         self._number = 0
 
     # -- the service ----------------------------------------------------------------------------
@@ -165,6 +169,7 @@ class Story:
                 Role("web", hosts, instances=example.instances, traffic=True),
                 Role("job", hosts[-1:], overlap=example.overlap),
             ),
+            {"web": f"c{self.config}", "job": f"c{self.config}"},
         )
 
     def goal(self, version: Version, state: DeployState) -> Goal:
@@ -262,14 +267,24 @@ class Story:
         process = self.process(op.kind)
         before, moods = (await self.state()).spec, self.proxy.moods
         mixed = len(self._serving()) > 1
+        ran = {i.id for i in self.target.everything() if i.alive}
         error = await self.act(process, self._operate(process, op))
         after = (await self.state()).spec
         if self.proxy.moods == moods:
             self._kept(before, after)
         if isinstance(error, Worse) and after is not None:
             self._taken_back(after)
+        if error and error.state.startswith("what ran before is as it was"):
+            self._undone(ran, op)
         await self._mixed(error, meant=mixed or op.kind == "part")
         return process
+
+    def _undone(self, ran: set[str], op: Op) -> None:
+        """What a deploy of the same release, or a boot, began is gone where it says so."""
+        more = {i.id for i in self.target.everything() if i.alive} - ran
+        if more and len(self.example.faults) < 2:
+            raise Violation(f"{op.kind} says that all is as before, and these run: {sorted(more)}")
+        self.undone += 1
 
     def _serving(self) -> set[str]:
         routes = self.proxy.routes
@@ -358,6 +373,15 @@ class Story:
                 self.cursor = min(self.cursor + 1, len(versions) - 1)
                 goal = self.goal(versions[self.cursor], state)
                 await deploy(world, self._part_of(goal, op.arg), claim, emit)
+            case "redeploy":
+                self.config += 1
+                await deploy(world, self.goal(last, state), claim, emit)
+            case "boot":
+                serving = state.spec.wanted if state.spec else None
+                version = self.repository.by_id(serving) if serving else last
+                where = {(host, r.name) for r in self.layout().roles for host in r.hosts}
+                renew = process.name if op.arg % 2 else None
+                await boot(world, self.goal(version, state), where, claim, emit, renew=renew)
             case "maintenance":
                 front = Front("maintenance", body=f"by {process.name}")
                 await close(world, self.layout(), front, claim, emit)
@@ -696,9 +720,12 @@ class Story:
                 raise Violation(f"{spec.to} was aborted and runs")
             return
         version = self.repository.by_id(spec.wanted)
-        wanted = {i.id for i in self.layout().wanted(version.release)}
-        if {i.id for i in alive} != wanted:
-            raise Violation(f"wanted: {sorted(wanted)}; runs: {sorted(i.id for i in alive)}")
+        # What was booted anew has another id, and on a way back every configuration will do.
+        any_config = bool(spec.aborted_reason)
+        wanted = sorted(_filled(i, any_config) for i in self.layout().wanted(version.release))
+        there = sorted(_filled(i, any_config) for i in alive)
+        if there != wanted:
+            raise Violation(f"wanted: {wanted}; runs: {there}")
         for host in self.names:
             route = self.proxy.routes[host]
             web = {i.id for i in alive if i.host == host and i.kind is Kind.TRAFFIC}
@@ -706,7 +733,7 @@ class Story:
                 raise Violation(f"{host} has {route}, wanted: {web}")
         self.oracle.served = True
         await self._opened()
-        if set(self.server.registered) != wanted:
+        if set(self.server.registered) != {i.id for i in alive}:
             raise Violation(f"registered: {sorted(self.server.registered)}")
         if self.server.intents:
             raise Violation(f"intents are left: {self.server.intents}")
@@ -744,6 +771,12 @@ class Story:
             if process.outcome == "done" and not held:
                 return
         raise Violation(f"{process.outcome}; still held: {held}")
+
+
+def _filled(instance: Instance, any_config: bool) -> tuple[str, str, int, str, str]:
+    """The place that an instance fills."""
+    config = "" if any_config else instance.config
+    return instance.role, instance.host, instance.index, instance.release, config
 
 
 def tell(example: Example) -> Story:

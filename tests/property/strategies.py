@@ -38,6 +38,9 @@ OP_WEIGHTS = ("next",) * 6 + (
     "live",
     "part",
     "part",
+    "redeploy",
+    "redeploy",
+    "boot",
 )
 ops = st.builds(
     Op,

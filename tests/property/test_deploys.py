@@ -46,6 +46,7 @@ def test_the_examples_are_not_empty() -> None:
         for line in story.chaos.log:
             happened[line.partition(": ")[2].partition(" ")[0]] += 1
         happened[story.ending] += 1
+        happened["undone"] += story.undone
         for event in story.events:
             if isinstance(event, Planned):
                 switches = sum(isinstance(step, Switch) for step in event.plan.steps)
@@ -59,6 +60,8 @@ def test_the_examples_are_not_empty() -> None:
 
     drawn(400, 1, body, phases=[Phase.generate])
     body(BAD)
+    for gap in range(28, 36, 2):
+        body(replace(ANEW, faults=(Fault(gap, "sicken", 1, "target.check"),)))
     wanted = {
         "downtime done": 20,
         "downtime crashed": 1,
@@ -73,6 +76,9 @@ def test_the_examples_are_not_empty() -> None:
         "in turns": 10,
         "first": 50,
         "part done": 15,
+        "redeploy done": 15,
+        "undone": 8,
+        "boot done": 10,
         "half done": 30,
         "down done": 5,
         "next crashed": 50,
@@ -156,6 +162,17 @@ FIRST = replace(TURNS, first=True)
 PART = replace(TURNS, ops=(Op("next"), Op("part", 1), Op("next", 1)), limit="")
 """The second release comes to the second host alone, and to the other one with the next command."""
 
+ANEW = replace(
+    TURNS,
+    ops=(Op("next"), Op("next", 1), Op("redeploy", 1), Op("redeploy", 1)),
+    limit="",
+    overlap=False,
+)
+"""The release that serves is deployed with another configuration, twice."""
+
+BOOT = replace(ANEW, ops=(Op("next"), Op("boot", 1), Op("next", 1)))
+"""Everything that runs is booted anew."""
+
 
 EVERY_POINT = {
     "crash": ("crash", 0, STORY),
@@ -199,6 +216,18 @@ EVERY_POINT = {
     "crash in downtime where one starts first": ("crash", 0, replace(DOWN, first=True)),
     "crash in a part": ("crash", 0, PART),
     "fail in a part": ("fail", 0, PART),
+    "crash in another configuration": ("crash", 0, ANEW),
+    "fail in another configuration": ("fail", 0, ANEW),
+    "kill in another configuration": ("kill", 0, ANEW),
+    "answers worse in another configuration": ("worsen", 0, ANEW),
+    "another configuration in turns": ("fail", 0, replace(ANEW, limit="1")),
+    "another configuration taken over by a rollback": (
+        "take_over",
+        4,
+        replace(ANEW, ops=(*ANEW.ops, BACK)),
+    ),
+    "crash in a boot": ("crash", 0, BOOT),
+    "fail in a boot": ("fail", 0, BOOT),
 }
 
 

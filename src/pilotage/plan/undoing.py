@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pilotage.model import Instance, Kind, Observed
+from pilotage.model import Instance, Kind, Observed, Route
 from pilotage.plan.booting import VERBS
 from pilotage.plan.plan import Plan
 from pilotage.plan.running import hosts_of, of_kind
+from pilotage.plan.trial import routed
 from pilotage.steps import Check, Drain, Finish, Start, StartFirst, Step, Stop, Switch
 
 
@@ -40,18 +41,25 @@ def plan_undo(observed: Observed, plan: Plan, drain: float) -> Undo:
     )
     leaving = tuple(i for i in new if _place(i) not in gone)
     web = of_kind(leaving, Kind.TRAFFIC)
-    hosts = hosts_of(web)
-    before = tuple(
-        i
-        for i in dict.fromkeys((*_in(plan, Switch), *of_kind(old, Kind.TRAFFIC)))
-        if i.host in hosts and i not in new and i.id in alive
-    )
+    served = (*_in(plan, Switch), *of_kind(old, Kind.TRAFFIC))
+    kept = tuple(i for i in dict.fromkeys(served) if i not in new and i.id in alive)
+    before = tuple(i for host in hosts_of(web) for i in _before(observed, host, kept))
     steps: list[Step] = [Switch(plan.release.id, before)] if before else []
     steps += [Drain(web, drain)] if web else []
     steps += [Stop(leaving)] if leaving else []
     if plan.verb not in VERBS and not gone:
         steps.append(Finish(plan.release.id))
     return Undo(replace(plan, steps=tuple(steps)), gone)
+
+
+def _before(observed: Observed, host: str, kept: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """Those of ``kept`` that are to get the requests of a host again; none where they have them."""
+    here = tuple(i for i in kept if i.host == host)
+    route = observed.routes.get(host, Route())
+    # Of what an earlier try left, none ever had requests.
+    had = {e.instance for e in (*route.active, *route.draining)}
+    before = tuple(i for i in here if i.id in had) or here
+    return () if routed(observed, before) else before
 
 
 def _in(
