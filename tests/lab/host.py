@@ -99,11 +99,13 @@ class Host:
         _until(lambda: not self._named("sshd"), "sshd does not end")
 
     def start_sshd(self) -> None:
-        """Start its sshd."""
+        """Start its sshd, and wait until it listens: it goes into the background before."""
         log = self.directory / "sshd.log"
         run(
             *self.enter("/usr/sbin/sshd", "-f", str(self.directory / "sshd_config"), "-E", str(log))
         )
+        listens = ("ss", "--listening", "--tcp", "--numeric", "--no-header", "sport = :22")
+        _until(lambda: self.execute(*listens) != "", "sshd does not listen")
 
     def restart_dockerd(self) -> None:
         """Stop its dockerd as an update of the package does, containers too, and start it again."""
