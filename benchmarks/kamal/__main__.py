@@ -327,7 +327,7 @@ def main() -> None:
             broken(on, log)
         if "far" in parts:
             for shape in (Shape(1), Shape(given.hosts, job=True)):
-                far(on, shape, min(given.rounds, 2), log)
+                far(on, shape, given.rounds, log)
         if "many" in parts:
             many(on.postgres, on.folder, min(given.rounds, 2), log)
     if given.only_print:
