@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pilotage import embedded
 from pilotage.errors import DatabaseError, UsageError
 from pilotage.migrate.dialects import dialect_name
-from pilotage.migrate.dialects.base import StatementError, Trouble
+from pilotage.migrate.dialects.base import Session, StatementError, Trouble
 from pilotage.migrate.dialects.postgresql import PostgreSQL
 from pilotage.migrate.dialects.postgresql.catalogue import quote
 from pilotage.secret import Secret
@@ -143,14 +143,18 @@ async def _version(url: Secret) -> int:
 async def database(server: Server) -> AsyncIterator[Secret]:
     """A new, empty database, dropped at the end; its URL.
 
+    One whose trace was killed stays; the next trace on that server, by the same role, drops it. It says itself
+    whose it is: of a session that is open as long as the trace runs.
+
     Raises
     ------
     DatabaseError
         The role may not make one.
     """
-    name = f"pilotage_trace_{secrets.token_hex(6)}"
+    name = f"{_PREFIX}{secrets.token_hex(6)}"
     admin = PostgreSQL(server.url)
     async with admin.session() as session:
+        await _drop_orphans(session)
         try:
             await session.execute(f"CREATE DATABASE {quote(name)}")
         except StatementError as error:
@@ -162,10 +166,33 @@ async def database(server: Server) -> AsyncIterator[Secret]:
                 if error.trouble is Trouble.DENIED
                 else "name another server: --trace-on postgresql://…",
             ) from error
-    try:
-        yield _in(server.url, name)
-    finally:
-        await asyncio.shield(_drop(admin, name))
+        try:
+            ((comment,),) = await session.query(f"{_MINE} AND a.pid = pg_backend_pid()")
+            await session.execute(f"COMMENT ON DATABASE {quote(name)} IS '{comment}'")
+            yield _in(server.url, name)
+        finally:
+            await asyncio.shield(_drop(admin, name))
+
+
+_PREFIX = "pilotage_trace_"
+
+_MINE = """
+SELECT 'trace of session ' || a.pid || ', begun ' || extract(epoch FROM a.backend_start)
+FROM pg_stat_activity a WHERE a.usename = current_user
+"""
+
+_ORPHANS = f"""
+SELECT d.datname FROM pg_database d
+WHERE starts_with(d.datname, '{_PREFIX}') AND pg_get_userbyid(d.datdba) = current_user
+AND shobj_description(d.oid, 'pg_database') NOT IN ({_MINE})
+"""  # noqa: S608
+
+
+async def _drop_orphans(session: Session) -> None:
+    """Databases of traces that were killed, with nobody in them."""
+    for (name,) in await session.query(_ORPHANS):
+        with suppress(StatementError):  # somebody is in it, or was faster
+            await session.execute(f"DROP DATABASE IF EXISTS {quote(str(name))}")
 
 
 async def _drop(admin: PostgreSQL, name: str) -> None:

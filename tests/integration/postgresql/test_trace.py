@@ -476,6 +476,37 @@ def test_interrupted_in_a_statement(one_db: Db) -> None:
     assert left(one_db.server) == []
 
 
+def test_what_a_killed_trace_left_is_dropped_by_the_next(one_db: Db) -> None:
+    # As a trace leaves it: its session is gone, and the number is another's by now.
+    for name, begun in (("pilotage_trace_0", "1"), ("pilotage_trace_1", "2")):
+        one_db.execute(f"CREATE DATABASE {name}")
+        pid = one_db.execute("SELECT min(pid) FROM pg_stat_activity")[0][0]
+        one_db.execute(f"COMMENT ON DATABASE {name} IS 'trace of session {pid}, begun {begun}'")
+    one_db.execute("CREATE DATABASE pilotage_trace_of_mine")
+    options = Options(server=Secret(one_db.server.url()))
+
+    async def story() -> None:
+        waiting = files("SELECT pg_sleep(600);")
+        first = asyncio.ensure_future(trace(waiting, {"1"}, options))
+        async with asyncio.timeout(60):
+            while not one_db.execute(SLEEPING):
+                await asyncio.sleep(0.02)
+        its = set(left(one_db.server))
+        await trace(files("SELECT 1;"), {"1"}, options)
+        assert set(left(one_db.server)) == its, "not that of one that runs"
+        assert its >= {("pilotage_trace_of_mine",)}
+        assert len(its) == 2
+        first.cancel()
+        await first
+
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            run(story())
+        assert left(one_db.server) == [("pilotage_trace_of_mine",)]
+    finally:
+        one_db.execute("DROP DATABASE pilotage_trace_of_mine")
+
+
 SLEEPING = """
 SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND state = 'active'
 """
