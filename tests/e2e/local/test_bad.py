@@ -69,6 +69,35 @@ def test_never_healthy(app, served):
     assert app.serving() == mended
 
 
+@POSTGRES
+@pytest.mark.parametrize("role", ["web", "job"])
+def test_a_configuration_that_breaks_the_release_that_serves(app, role):
+    refuse = "import os\nif os.environ['MARK'] == 'broken': raise SystemExit('no such mark')"
+    if role == "web":
+        app.code(at_start=refuse)
+    else:
+        path = app.root / "config" / "deploy.yml"
+        app.write("job.py", f"{refuse}\nimport time\ntime.sleep(3600)\n")
+        text = re.sub(r" -c \"import time.*", " job.py", path.read_text())
+        path.write_text(text.replace("delay: 50ms", "delay: 5s"))
+    release = app.commit()
+    app.pilotage("deploy")
+    before = {i["id"] for i in app.status()["instances"]}
+    app.mark = "broken"
+
+    failed = app.pilotage("deploy", status=1).err
+
+    assert "no such mark" in failed
+    assert "what ran before is as it was; what was started is stopped again" in failed
+    assert app.get() == f"{release} plain"
+    status = app.status()
+    assert {i["id"] for i in status["instances"]} == before
+    assert status["settled"]
+    app.mark = "mended"
+    app.pilotage("deploy")
+    assert app.get() == f"{release} mended"
+
+
 def test_aborted_release_is_taken_up_again_when_asked(app, served):
     flag = app.root.parent / "fine"
     app.code(at_start=f"import os\nif not os.path.exists({str(flag)!r}): raise SystemExit('no')")
