@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.lab.network import alive
 from tests.servers import free_port, missing
 
 from pilotage.shell.address import SshSettings
@@ -157,13 +158,19 @@ class Sshd:
         return children(self.process.pid)
 
     def break_connections(self) -> None:
-        """Kill what serves its connections: every client sees its connection end."""
+        """Kill what serves its connections, and wait for that: every client sees its connection end."""
+        killed = []
         for pid in self.connections():
             for victim in (*children(pid), pid):
                 argv = Path(f"/proc/{victim}/cmdline")
                 with suppress(OSError):
                     if argv.read_bytes().startswith(b"sshd"):
                         os.kill(victim, signal.SIGKILL)
+                        killed.append(victim)
+        deadline = time.monotonic() + 30
+        while any(map(alive, killed)):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     def stop(self) -> None:
         """End it and its connections."""

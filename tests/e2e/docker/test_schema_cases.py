@@ -37,6 +37,9 @@ from tests.lab.host import Host
 from tests.lab.postgres import url_from
 from tests.servers import Postgres
 
+PATIENCE = 20
+"""Seconds that an instance has to become healthy: no time that a failed migration takes part in."""
+
 CONFIG = """\
 service: shop
 image: acme/shop
@@ -49,7 +52,7 @@ servers:
 registry: {{server: "{registry}", username: me, password: [REGISTRY_PASSWORD]}}
 builder: {{arch: amd64}}
 readiness_delay: 1
-deploy_timeout: 20
+deploy_timeout: {patience}
 rollout: {{verify: 0}}
 ssh: {{config: {ssh}}}
 env:
@@ -113,6 +116,7 @@ class Voyage:
         text = CONFIG.format(
             first=self.ship.hosts[0].address, second=self.ship.hosts[1].address,
             registry=self.ship.lab.registry.address, ssh=self.ship.lab.ssh_config, job=job, fail=fail,
+            patience=PATIENCE,
         )  # fmt: skip
         self.ship.write("config/deploy.yml", text + migrations)
 
@@ -205,7 +209,7 @@ def test_in_containers_of_the_release(voyage: Voyage) -> None:
     with voyage.load() as answers:
         failed = ship.deploy("--json", status=1)
     assert "the disk of this table is full: its last line" in failed.events[-1]["error"]["what"]
-    assert seconds_from_failure(failed.events) < 10
+    assert seconds_from_failure(failed.events) < PATIENCE
     assert answers == {"two"}
     assert voyage.query("SELECT * FROM runs WHERE version = 'three'") == [("three", "key-0002")]
     assert voyage.query("SELECT count(*) FROM starts") == [(2,)]
@@ -232,7 +236,7 @@ def test_migrations_in_trouble(voyage: Voyage) -> None:
     with voyage.load() as answers:
         failed = ship.deploy("--json", status=1)
     assert "division by zero" in failed.events[-1]["error"]["what"]
-    assert seconds_from_failure(failed.events) < 10
+    assert seconds_from_failure(failed.events) < PATIENCE
     assert answers == {"two"}
     assert voyage.query("SELECT last_value FROM tries") == [(2,)]
     # 8: Ctrl-C ends the statement as well as the command.

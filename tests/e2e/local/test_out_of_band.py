@@ -51,7 +51,7 @@ def load(app: App) -> Iterator[list[str]]:
 
     def ask() -> None:
         with psycopg.connect(app.url, autocommit=True) as session:
-            session.execute("SET statement_timeout = '5s'")
+            session.execute("SET statement_timeout = '10s'")
             number = 0
             while not over.wait(0.05):
                 number += 1

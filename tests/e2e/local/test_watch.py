@@ -146,7 +146,7 @@ def test_a_release_that_fails_is_switched_back_on_its_own(app, served):
     assert errors
     assert {answer.release for answer in errors} == {bad}, "nobody else failed a request"
     assert all(first - 1 <= answer.got and answer.sent <= ended for answer in errors)
-    assert last - first < 30, "long before the watch would have ended"
+    assert last - first < 45, "long before the watch would have ended"
     assert not [a for a in clients.failed() if a.sent > last + 1]
 
     refused = app.pilotage("deploy", status=1).err

@@ -286,7 +286,7 @@ def test_who_listens_at_another_port_is_told_so_before_the_wait_is_over(lab: Lab
         wanted = instance(place.host.address)
         with pytest.raises(Unhealthy) as failed:
             await place.target.boot(
-                wanted, REVISION, limit=20.0, token=1, gate=open_gate, output=print
+                wanted, REVISION, limit=30.0, token=1, gate=open_gate, output=print
             )
         found = "it listens on port 80, and `proxy.app_port` is 3000"
         assert found in failed.value.what
@@ -299,7 +299,7 @@ def test_who_listens_at_another_port_is_told_so_before_the_wait_is_over(lab: Lab
             await place.start(inside)
 
     serve = ("python3", "-m", "http.server", "--bind", "127.0.0.1", "3000")
-    wrong = replace(WEB, app_port=3000, health=replace(HEALTH, limit=12.0))
+    wrong = replace(WEB, app_port=3000, health=replace(HEALTH, limit=20.0))
     play(lab, {"web": wrong, "inside": replace(wrong, cmd=serve)}, story)
 
 
