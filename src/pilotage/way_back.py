@@ -102,7 +102,7 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     """
     spec = run.plan.spec
     if run.plan.verb != "return" and spec.from_ == spec.to:
-        await _undo(run, error)
+        await _undo(run, goal, error)
         return
     if run.plan.verb == "return":
         error.state = error.state or "what ran before still runs; nothing old was stopped"
@@ -130,10 +130,10 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     error.next = error.next or "deploy a revision that mends it, or this one again with --again"
 
 
-async def _undo(run: Run, error: PilotageError) -> None:
+async def _undo(run: Run, goal: Goal, error: PilotageError) -> None:
     """Take back what was started of a release that ran already."""
     observed = await observe(run.world)
-    undo = plan_undo(observed, run.plan, run.policy.drain)
+    undo = plan_undo(observed, run.plan, goal)
     try:
         await execute(replace(run, plan=undo.plan))
     except StepError as second:

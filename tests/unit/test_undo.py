@@ -114,6 +114,27 @@ def test_groups_that_have_changed_stay() -> None:
     }
 
 
+def test_a_part_that_fails_beside_one_that_came_through_is_unfinished_still() -> None:
+    roles = tuple(replace(role, hosts=("a", "b")) for role in ROLES)
+    world = MemoryWorld(("a", "b"))
+    deployed(world, goal("v1", roles=roles))
+    other = goal("v1", roles=roles, config="other")
+
+    def part(host: str) -> Goal:
+        only = frozenset({(host, "web"), (host, "worker")})
+        return replace(other, layout=replace(other.layout, only=only))
+
+    deployed(world, part("b"))
+    unfit(world, other, "web", "a")
+    assert failed(world, part("a")) == AS_BEFORE
+    configs = {(i.host, i.config) for i in alive(world).values()}
+    assert configs == {("a", ""), ("b", "other")}
+    assert not standing(asyncio.run(observe(world.world))).settled
+    world.target.unfit.clear()
+    deployed(world, part("a"))
+    assert standing(asyncio.run(observe(world.world))).settled
+
+
 def test_nobody_is_sent_back_to_the_release_that_serves() -> None:
     world = MemoryWorld()
     deployed(world, goal("v1"))

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from pilotage.model import Instance, Kind, Observed, Route
 from pilotage.plan.booting import VERBS
+from pilotage.plan.goal import Goal
 from pilotage.plan.plan import Plan
-from pilotage.plan.running import hosts_of, of_kind
+from pilotage.plan.running import hosts_of, of_kind, own_instances
 from pilotage.plan.trial import routed
 from pilotage.steps import Check, Drain, Finish, Start, StartFirst, Step, Stop, Switch
 
@@ -25,12 +26,13 @@ class Undo:
     gone: tuple[tuple[str, str], ...]
 
 
-def plan_undo(observed: Observed, plan: Plan, drain: float) -> Undo:
+def plan_undo(observed: Observed, plan: Plan, goal: Goal) -> Undo:
     """What ran before ``plan`` began has the requests again, and what is new ends.
 
-    ``plan``: it was begun, and failed. ``drain``: seconds that requests get to end.
+    ``plan``: it was begun, and failed.
     """
-    alive = {i.id for i in observed.instances if i.alive}
+    own = own_instances(observed, goal.layout)
+    alive = {i.id for i in own}
     old = tuple(i for i in _in(plan, Stop) if i.release == plan.release.id)
     gone = tuple(dict.fromkeys(_place(i) for i in old if i.id not in alive))
     begun, replaced = set(_in(plan, Start)), {(*_place(i), i.index) for i in old}
@@ -45,9 +47,9 @@ def plan_undo(observed: Observed, plan: Plan, drain: float) -> Undo:
     kept = tuple(i for i in dict.fromkeys(served) if i not in new and i.id in alive)
     before = tuple(i for host in hosts_of(web) for i in _before(observed, host, kept))
     steps: list[Step] = [Switch(plan.release.id, before)] if before else []
-    steps += [Drain(web, drain)] if web else []
+    steps += [Drain(web, goal.policy.drain)] if web else []
     steps += [Stop(leaving)] if leaving else []
-    if plan.verb not in VERBS and not gone:
+    if plan.verb not in VERBS and not gone and _alike(own, plan, leaving):
         steps.append(Finish(plan.release.id))
     return Undo(replace(plan, steps=tuple(steps)), gone)
 
@@ -60,6 +62,13 @@ def _before(observed: Observed, host: str, kept: tuple[Instance, ...]) -> tuple[
     had = {e.instance for e in (*route.active, *route.draining)}
     before = tuple(i for i in here if i.id in had) or here
     return () if routed(observed, before) else before
+
+
+def _alike(own: tuple[Instance, ...], plan: Plan, leaving: tuple[Instance, ...]) -> bool:
+    """Whether the instances of a role will have one configuration, wherever they are."""
+    ending = {i.id for i in leaving}
+    kinds = {(i.role, i.config) for i in own if i.release == plan.release.id and i.id not in ending}
+    return len(kinds) == len({role for role, _ in kinds})
 
 
 def _in(
