@@ -19,7 +19,7 @@ from pilotage.execute import execute
 from pilotage.observe import observe
 from pilotage.plan import Goal, Plan, as_before, plan_return, plan_undo, serves
 from pilotage.plan.booting import VERBS
-from pilotage.plan.rule import way_back
+from pilotage.plan.rule import join_places, way_back
 from pilotage.run import Run, StepError
 from pilotage.standstill import stands
 from pilotage.steps import Canary, Check, Confirm, Start, Step, Switch, Watch
@@ -101,12 +101,12 @@ async def _go_back(run: Run, goal: Goal, error: PilotageError) -> None:
     Returns so that the caller raises ``error``, whose ``state`` then says what serves.
     """
     spec = run.plan.spec
-    if run.plan.verb != "return" and spec.from_ == spec.to:
-        await _undo(run, goal, error)
-        return
     if run.plan.verb == "return":
         error.state = error.state or "what ran before still runs; nothing old was stopped"
         error.next = error.next or "mend it, then run the command again"
+        return
+    if spec.from_ == spec.to:
+        await _undo(run, goal, error)
         return
     observed = await observe(run.world)
     now = observed.state.spec or spec
@@ -142,13 +142,13 @@ async def _undo(run: Run, goal: Goal, error: PilotageError) -> None:
             "see `pilotage status`; `pilotage deploy` brings everything to where it should be"
         )
         return
-    again = "mend it" if run.plan.verb in VERBS else "mend the configuration"
     if undo.gone:
-        where = ", ".join(f"{role} on {host}" for role, host in undo.gone)
+        where = join_places(undo.gone)
         error.state = (
             f"what ran before of {where} had ended already, and only the new one is there; "
             "everything else is as it was"
         )
     else:
         error.state = "what ran before is as it was; what was started is stopped again"
-    error.next = error.next or f"{again}, then run the command again"
+    mend = "mend it" if run.plan.verb in VERBS else "mend the configuration"
+    error.next = error.next or f"{mend}, then run the command again"

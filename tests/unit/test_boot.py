@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.test_plan import after, v
-from tests.unit.world import CLAIM, MemoryWorld, goal
+from tests.unit.world import CLAIM, MemoryWorld, goal, up
 
 from pilotage import deploy as verbs
 from pilotage.cli.standing import standing
@@ -21,10 +21,6 @@ from pilotage.wiring.selected import variables
 V1, V2 = release_id("v1"), release_id("v2")
 EVERYWHERE = frozenset({("localhost", "web"), ("localhost", "worker")})
 WEB = frozenset({("localhost", "web")})
-
-
-def deployed(world: MemoryWorld, wanted: Goal) -> None:
-    asyncio.run(verbs.deploy(world.world, wanted, CLAIM, world.emit))
 
 
 def boot(world: MemoryWorld, wanted: Goal, *, where=EVERYWHERE, renew: str | None = None) -> Plan:
@@ -41,7 +37,7 @@ def ids(world: MemoryWorld) -> set[str]:
 
 def test_boot_changes_every_instance_and_no_release():
     world, wanted = MemoryWorld(), goal("v1")
-    deployed(world, wanted)
+    up(world, wanted)
     before = ids(world)
     boot(world, wanted, renew="a1")
     assert ids(world) == {f"{name}-a1" for name in before}
@@ -57,7 +53,7 @@ def test_boot_changes_every_instance_and_no_release():
 
 def test_boot_of_one_role_leaves_the_others_alone():
     world, wanted = MemoryWorld(), goal("v1")
-    deployed(world, wanted)
+    up(world, wanted)
     worker = {name for name in ids(world) if "worker" in name}
     boot(world, wanted, where=WEB, renew="a1")
     assert worker <= ids(world)
@@ -66,7 +62,7 @@ def test_boot_of_one_role_leaves_the_others_alone():
 
 def test_a_boot_that_fails_takes_back_what_it_started():
     world, wanted = MemoryWorld(), goal("v1")
-    deployed(world, wanted)
+    up(world, wanted)
     before = ids(world)
     first = plan_boot(asyncio.run(observe(world.world)), wanted, WEB, renew="b2")
     world.target.unfit.add(next(s for s in first.steps if isinstance(s, Switch)).instances[0].id)
@@ -79,7 +75,7 @@ def test_a_boot_that_fails_takes_back_what_it_started():
 
 def test_what_is_stopped_is_seen_started_again_and_started_by_a_deploy():
     world, wanted = MemoryWorld(), goal("v1")
-    deployed(world, wanted)
+    up(world, wanted)
     stop(world, wanted)
     assert ids(world) == set()
     assert world.serving() == set()
@@ -94,18 +90,18 @@ def test_what_is_stopped_is_seen_started_again_and_started_by_a_deploy():
     boot(world, wanted)
     assert world.running() == [f"web@{V1}"] * 2 + [f"worker@{V1}"]
     stop(world, wanted)
-    deployed(world, goal("v2"))
+    up(world, goal("v2"))
     assert world.serving() == {V2}
 
 
 def test_a_deploy_that_fails_leaves_stopped_what_was_stopped():
     world, one, two = MemoryWorld(), goal("v1"), goal("v2")
-    deployed(world, one)
+    up(world, one)
     stop(world, one)
     world.target.unfit.update(i.id for i in two.layout.wanted(two.release) if i.role == "worker")
     for _ in range(2):  # the second is asked for what was aborted: the way back has nothing to do
         with pytest.raises((Unhealthy, Refused)) as failed:
-            deployed(world, two)
+            up(world, two)
         assert failed.value.state == (
             f"release {V1} is stopped, as it was before (`pilotage app start` starts it)"
         )
@@ -122,11 +118,11 @@ def test_a_deploy_that_fails_leaves_stopped_what_was_stopped():
 
 def test_what_was_stopped_in_one_place_stays_so_when_a_deploy_fails():
     world, one, two = MemoryWorld(), goal("v1"), goal("v2")
-    deployed(world, one)
+    up(world, one)
     stop(world, one, where=frozenset({("localhost", "worker")}))
     world.target.unfit.update(i.id for i in two.layout.wanted(two.release) if i.role == "worker")
     with pytest.raises(Unhealthy) as failed:
-        deployed(world, two)
+        up(world, two)
     assert failed.value.state == (
         f"release {V1} runs as before; what was stopped then stays so: worker on localhost "
         "(`pilotage app start` starts it)"
@@ -137,19 +133,19 @@ def test_what_was_stopped_in_one_place_stays_so_when_a_deploy_fails():
 
 def test_a_deploy_that_comes_to_its_end_forgets_what_was_stopped():
     world, one, two, three = MemoryWorld(), goal("v1"), goal("v2"), goal("v3")
-    deployed(world, one)
+    up(world, one)
     stop(world, one)
-    deployed(world, two)
+    up(world, two)
     world.target.unfit.update(i.id for i in three.layout.wanted(three.release))
     with pytest.raises(Unhealthy) as failed:
-        deployed(world, three)
+        up(world, three)
     assert failed.value.state == f"release {V2} serves as before"
     assert world.running() == [f"web@{V2}"] * 2 + [f"worker@{V2}"]
 
 
 def test_a_host_that_is_forgotten_has_nothing_stopped():
     world, one = MemoryWorld(), goal("v1")
-    deployed(world, one)
+    up(world, one)
     stop(world, one)
     assert [it.place for it in asyncio.run(world.store.read()).stopped] == sorted(EVERYWHERE)
     asyncio.run(verbs.forget_host(world.world, "localhost", CLAIM, world.emit))
@@ -158,12 +154,12 @@ def test_a_host_that_is_forgotten_has_nothing_stopped():
 
 def test_what_died_and_was_not_stopped_is_brought_back():
     world, one, two = MemoryWorld(), goal("v1"), goal("v2")
-    deployed(world, one)
+    up(world, one)
     for name in ids(world):
         world.target.kill(name)
     world.target.unfit.update(i.id for i in two.layout.wanted(two.release))
     with pytest.raises(Unhealthy):
-        deployed(world, two)
+        up(world, two)
     assert world.serving() == {V1}
 
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.unit.world import CLAIM, MemoryWorld, goal
+from tests.unit.world import CLAIM, MemoryWorld, goal, up
 
 from pilotage.deploy import deploy, rollback
 from pilotage.errors import (
@@ -26,10 +26,6 @@ from pilotage.plan import Goal
 from pilotage.store import Claim
 
 V1, V2, V3 = release_id("v1"), release_id("v2"), release_id("v3")
-
-
-def up(world: MemoryWorld, wanted: Goal, **more: object) -> None:
-    asyncio.run(deploy(world.world, wanted, CLAIM, world.emit, **more))  # type: ignore[arg-type]
 
 
 def back(world: MemoryWorld, wanted: Goal) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.unit.config.test_load import load
-from tests.unit.world import CLAIM, MemoryWorld, goal
+from tests.unit.world import MemoryWorld, goal, up
 
-from pilotage.deploy import deploy
 from pilotage.errors import Unhealthy
 from pilotage.model import Role, release_id
 from pilotage.observe import observe
@@ -39,10 +38,6 @@ def starts(steps: tuple[Step, ...]) -> list[tuple[str, list[str]]]:
 def planned(world: MemoryWorld, wanted: Goal) -> list[tuple[str, list[str]]]:
     observed = asyncio.run(observe(world.world))
     return starts(plan_deploy(observed, wanted, now=1.0).steps)
-
-
-def up(world: MemoryWorld, wanted: Goal, **more: object) -> None:
-    asyncio.run(deploy(world.world, wanted, CLAIM, world.emit, **more))  # type: ignore[arg-type]
 
 
 def test_one_of_the_web_starts_before_the_others() -> None:

@@ -6,24 +6,19 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.unit.world import CLAIM, MemoryWorld, goal
+from tests.unit.world import CLAIM, MemoryWorld, goal, up
 
 from pilotage import page
-from pilotage.deploy import deploy, rollback
+from pilotage.deploy import rollback
 from pilotage.errors import LeaseHeld, ProxyError, Refused, StartFailed, TargetError, Unhealthy
 from pilotage.events import Note, Planned
 from pilotage.maintenance import Changed, close, reopen
 from pilotage.model import Closure, DeployState, Front, release_id
-from pilotage.plan import Goal
 from pilotage.store import Claim
 
 V1, V2, V3 = release_id("v1"), release_id("v2"), release_id("v3")
 TEA = Front("maintenance", "tea")
 LAYOUT = goal("v1").layout
-
-
-def up(world: MemoryWorld, wanted: Goal, **more: object) -> None:
-    asyncio.run(deploy(world.world, wanted, CLAIM, world.emit, **more))  # type: ignore[arg-type]
 
 
 def shut(world: MemoryWorld, front: Front = TEA, **more: str) -> Changed:

@@ -6,9 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.unit.world import CLAIM, ROLES, MemoryWorld, goal
+from tests.unit.world import ROLES, MemoryWorld, goal, up
 
-from pilotage import deploy as verbs
 from pilotage.cli.standing import standing
 from pilotage.errors import Unhealthy
 from pilotage.model import Instance, Spec, release_id
@@ -17,10 +16,6 @@ from pilotage.plan import Goal, Rolling
 
 V1 = release_id("v1")
 AS_BEFORE = "what ran before is as it was; what was started is stopped again"
-
-
-def deployed(world: MemoryWorld, wanted: Goal) -> None:
-    asyncio.run(verbs.deploy(world.world, wanted, CLAIM, world.emit))
 
 
 def alive(world: MemoryWorld) -> dict[str, Instance]:
@@ -38,7 +33,7 @@ def unfit(world: MemoryWorld, wanted: Goal, role: str, host: str = "localhost") 
 
 def failed(world: MemoryWorld, wanted: Goal) -> str:
     with pytest.raises(Unhealthy) as told:
-        deployed(world, wanted)
+        up(world, wanted)
     assert told.value.state is not None
     return told.value.state
 
@@ -46,7 +41,7 @@ def failed(world: MemoryWorld, wanted: Goal) -> str:
 @pytest.mark.parametrize("role", ["web", "worker"], ids=["before the switch", "after the switch"])
 def test_what_was_started_ends_and_what_was_has_the_requests(role: str) -> None:
     world, one, other = MemoryWorld(), goal("v1"), goal("v1", config="other")
-    deployed(world, one)
+    up(world, one)
     before, routes = alive(world), routed(world)
     unfit(world, other, role)
 
@@ -58,13 +53,13 @@ def test_what_was_started_ends_and_what_was_has_the_requests(role: str) -> None:
 
     assert failed(world, other) == AS_BEFORE, "the same again"
     world.target.unfit.clear()
-    deployed(world, other)
+    up(world, other)
     assert {i.config for i in alive(world).values()} == {"other"}
 
 
 def test_what_is_left_of_an_interrupted_try_ends_as_well() -> None:
     world, one, other = MemoryWorld(), goal("v1"), goal("v1", config="other")
-    deployed(world, one)
+    up(world, one)
     before, routes = alive(world), routed(world)
     left = next(i for i in other.layout.wanted(other.release) if i.role == "worker")
     world.target.hosts[left.host].instances[left.id] = left
@@ -78,7 +73,7 @@ def test_what_is_left_of_an_interrupted_try_ends_as_well() -> None:
 def test_what_may_not_run_beside_the_old_one_stays() -> None:
     roles = tuple(replace(r, overlap=False) if r.name == "worker" else r for r in ROLES)
     world = MemoryWorld()
-    deployed(world, goal("v1", roles=roles))
+    up(world, goal("v1", roles=roles))
     before = alive(world)
     other = goal("v1", roles=roles, config="other")
     unfit(world, other, "worker")
@@ -98,7 +93,7 @@ def test_what_may_not_run_beside_the_old_one_stays() -> None:
 def test_groups_that_have_changed_stay() -> None:
     roles = tuple(replace(role, hosts=("a", "b")) for role in ROLES)
     world = MemoryWorld(("a", "b"))
-    deployed(world, goal("v1", roles=roles))
+    up(world, goal("v1", roles=roles))
     before, routes = alive(world), routed(world)
     other = goal("v1", roles=roles, config="other", rolling=Rolling("1", wait=0.0))
     unfit(world, other, "web", "b")
@@ -117,27 +112,27 @@ def test_groups_that_have_changed_stay() -> None:
 def test_a_part_that_fails_beside_one_that_came_through_is_unfinished_still() -> None:
     roles = tuple(replace(role, hosts=("a", "b")) for role in ROLES)
     world = MemoryWorld(("a", "b"))
-    deployed(world, goal("v1", roles=roles))
+    up(world, goal("v1", roles=roles))
     other = goal("v1", roles=roles, config="other")
 
     def part(host: str) -> Goal:
         only = frozenset({(host, "web"), (host, "worker")})
         return replace(other, layout=replace(other.layout, only=only))
 
-    deployed(world, part("b"))
+    up(world, part("b"))
     unfit(world, other, "web", "a")
     assert failed(world, part("a")) == AS_BEFORE
     configs = {(i.host, i.config) for i in alive(world).values()}
     assert configs == {("a", ""), ("b", "other")}
     assert not standing(asyncio.run(observe(world.world))).settled
     world.target.unfit.clear()
-    deployed(world, part("a"))
+    up(world, part("a"))
     assert standing(asyncio.run(observe(world.world))).settled
 
 
 def test_nobody_is_sent_back_to_the_release_that_serves() -> None:
     world = MemoryWorld()
-    deployed(world, goal("v1"))
+    up(world, goal("v1"))
     observed = asyncio.run(observe(world.world))
     state = replace(observed.state, spec=Spec(to=V1, from_=V1))
     stands = standing(replace(observed, state=state))

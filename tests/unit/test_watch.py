@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
-from tests.unit.world import CLAIM, MemoryWorld, goal
+from tests.unit.world import CLAIM, MemoryWorld, goal, up
 
 from pilotage.deploy import deploy, rollback
 from pilotage.errors import Refused, Worse
@@ -66,10 +66,6 @@ class Traffic(MemoryWorld):
 def shares(route: Route) -> dict[str, float]:
     found = {e.release: 1 - route.share for e in route.active}
     return found | {e.release: route.share for e in route.trial}
-
-
-def up(world: MemoryWorld, wanted: Goal, **more: object) -> None:
-    asyncio.run(deploy(world.world, wanted, CLAIM, world.emit, **more))  # type: ignore[arg-type]
 
 
 def served(answers: Mapping[str, Sample], *, rounds: int = 1, **more: object) -> Traffic:

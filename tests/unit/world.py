@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from pilotage.deploy import deploy
 from pilotage.events import Event
 from pilotage.migrate.migration import Directives, Migration, Migrations, Section
 from pilotage.migrate.none import NoSchema
@@ -70,3 +72,8 @@ class MemoryWorld:
     def serving(self) -> set[str]:
         """The releases that get new requests."""
         return {e.release for route in self.proxy.routes.values() for e in route.active}
+
+
+def up(world: MemoryWorld, wanted: Goal, **more: object) -> None:
+    """Deploy to it."""
+    asyncio.run(deploy(world.world, wanted, CLAIM, world.emit, **more))  # type: ignore[arg-type]

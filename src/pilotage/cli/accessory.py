@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from pilotage.cli.instead import Group
-from pilotage.cli.options import Settings, common, grep_option, on_group, skip_timestamps
+from pilotage.cli.options import (
+    Settings,
+    common,
+    grep_option,
+    last_lines,
+    on_group,
+    skip_timestamps,
+)
 
 if TYPE_CHECKING:
     import re
@@ -179,7 +186,7 @@ def logs(
             click.echo(mask(line, settings.secrets))
 
     async def story(accessories: Accessories, spec: AccessorySpec) -> None:
-        shown = lines if lines is not None or since or grep else 100
+        shown = last_lines(lines, since or None, grep)
         await accessories.logs(spec, out, since=since, lines=shown, follow=follow, times=times)
 
     with ended_by_hand(follow):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pilotage.cli.options import Settings, common, grep_option
+from pilotage.cli.options import Settings, common, grep_option, last_lines
 
 if TYPE_CHECKING:
     import re
@@ -40,6 +40,5 @@ def command(
     """
     from pilotage.cli.follow import print_logs
 
-    every = since is not None or grep is not None
-    wanted = lines if lines is not None else None if every else 100
+    wanted = last_lines(lines, since, grep)
     print_logs(settings, lambda _: name, lines=wanted, grep=grep, follow=follow, since=since)

@@ -139,6 +139,14 @@ def grep_option(function: F) -> F:
     )(function)
 
 
+def last_lines(lines: int | None, *narrowed: object, otherwise: int = 100) -> int | None:
+    """How many of the last lines a command shows: those asked for, all where something narrows them (none of these
+    is None), else ``otherwise``."""
+    if lines is not None or any(it is not None for it in narrowed):
+        return lines
+    return otherwise
+
+
 def skip_timestamps(function: F) -> F:
     """``--skip-timestamps``; the function gets ``times``."""
     return click.option(

@@ -14,6 +14,7 @@ from pilotage.cli.options import (
     common,
     deploying,
     grep_option,
+    last_lines,
     on_group,
     skip_timestamps,
 )
@@ -213,7 +214,7 @@ def logs(
     from pilotage.cli.follow import ended_by_hand
     from pilotage.shell.lines import Lines
 
-    wanted = lines if lines is not None or since or grep else 100
+    wanted = last_lines(lines, since or None, grep)
     shown = 0
 
     async def show(host: str, door: Door) -> None:

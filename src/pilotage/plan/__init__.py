@@ -14,7 +14,7 @@ from pilotage.plan.booting import plan_boot, plan_stop
 from pilotage.plan.goal import Goal, Layout, Policy, instance_id
 from pilotage.plan.groups import Rolling
 from pilotage.plan.plan import Plan
-from pilotage.plan.undoing import Undo, plan_undo
+from pilotage.plan.undoing import plan_undo
 from pilotage.plan.verbs import (
     as_before,
     current,
@@ -32,7 +32,6 @@ __all__ = [
     "Plan",
     "Policy",
     "Rolling",
-    "Undo",
     "as_before",
     "current",
     "instance_id",

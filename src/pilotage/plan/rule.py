@@ -316,5 +316,10 @@ def in_order(refs: Iterable[HalfRef]) -> tuple[HalfRef, ...]:
     return tuple(sorted(refs, key=attrgetter("sort_key")))
 
 
+def join_places(places: Iterable[tuple[str, str]]) -> str:
+    """Places (host, role) in words."""
+    return ", ".join(f"{role} on {host}" for host, role in places)
+
+
 def join_refs(refs: Iterable[HalfRef]) -> str:
     return ", ".join(str(ref) for ref in refs)

@@ -19,7 +19,7 @@ from pilotage.steps import Check, Drain, Finish, Start, StartFirst, Step, Stop, 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """The plan of such a way back. ``gone``: the places (role, host) whose instances of before have ended: what is
+    """The plan of such a way back. ``gone``: the places (host, role) whose instances of before have ended: what is
     new there stays."""
 
     plan: Plan
@@ -80,4 +80,4 @@ def _in(
 
 
 def _place(instance: Instance) -> tuple[str, str]:
-    return instance.role, instance.host
+    return instance.host, instance.role

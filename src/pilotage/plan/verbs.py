@@ -25,6 +25,7 @@ from pilotage.plan.rule import (
     blocked,
     closed_edges,
     in_order,
+    join_places,
     misfits,
     point_of_no_return,
     strangers,
@@ -212,9 +213,8 @@ def as_before(plan: Plan, goal: Goal) -> str:
         return f"release {origin} serves as before"
     if not goal.layout.without(plan.stopped).wanted(plan.release):
         return f"release {origin} is stopped, as it was before (`pilotage app start` starts it)"
-    left = ", ".join(f"{role} on {host}" for host, role in plan.stopped)
     return (
-        f"release {origin} runs as before; what was stopped then stays so: {left} "
+        f"release {origin} runs as before; what was stopped then stays so: {join_places(plan.stopped)} "
         "(`pilotage app start` starts it)"
     )
 

@@ -88,9 +88,8 @@ def test_it_is_paused_throttled_and_resumed_from_elsewhere(kit: Kit) -> None:
             # What was told after the batch before the last.
             told = [event.eta for event in of(events, BackfillProgress)]
             assert report.eta == pytest.approx(told[-2])
-            assert (
-                report.eta > 0.5 * (1000 - report.rows) / 100
-            )  # without the rate, next to nothing
+            # Without the rate it would be next to nothing.
+            assert report.eta > 0.5 * (1000 - report.rows) / 100
             await asyncio.sleep(0.7)
             (again,) = await other.backfills()
             assert again.rows == report.rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pilotage.cli.instead import without
-from pilotage.cli.options import Settings, common, grep_option
+from pilotage.cli.options import Settings, common, grep_option, last_lines
 from pilotage.cli.selecting import Selectors, selecting
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def command(
             )
         return selectors.of(project.config)
 
-    every = since is not None or grep is not None
-    wanted = lines if lines is not None else None if every else 10 if follow else 100
+    wanted = last_lines(lines, since, grep, otherwise=10 if follow else 100)
     print_logs(
         *(settings, which), lines=wanted, grep=grep, follow=follow, since=since, selectors=selectors
     )

@@ -26,6 +26,7 @@ from pilotage.model import (
     version_key,
 )
 from pilotage.plan import current
+from pilotage.plan.rule import join_places
 
 
 def page(
@@ -88,7 +89,7 @@ def _closure(observed: Observed, now: float) -> Iterator[str]:
 def _stopped(observed: Observed, now: float) -> Iterator[str]:
     """What a person stopped: a line for each time that somebody did."""
     for (who, since), rows in groupby(observed.state.stopped, lambda row: (row.who, row.since)):
-        where = ", ".join(f"{row.role} on {row.host}" for row in rows)
+        where = join_places(row.place for row in rows)
         line = f"{where}: stopped by {who}, {text.ago(since, now)}; `pilotage app start` starts it again"
         yield from text.wrapped(line, indent=4, first=f"  {text.warn('!')} ")
 

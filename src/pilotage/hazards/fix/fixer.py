@@ -53,7 +53,6 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
     fixed: list[Finding] = []
     left: dict[tuple[str, ...], tuple[Finding, str]] = {}
     found = judge(Source(path, text.encode()))
-    own = _has_backfill(text, path, dialect)
     while True:
         wanted = [f for f in found if mechanical(f) and _whole(f) not in left]
         if only is not None:
@@ -62,7 +61,7 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
             break
         finding = wanted[0]
         try:
-            _refuse_two_orders(finding, own=own)
+            _refuse_two_orders(finding, text, path, dialect)
             new = _one(now, finding, wanted, path, dialect)
             after = judge(Source(path, new.encode()))
             _check(finding, found, after)
@@ -76,14 +75,12 @@ def fix(text: str, path: Path, *, dialect: str, judge: Judge, only: Finding | No
     return Fixed(path, text, now, tuple(fixed), tuple(left.values()), tuple(found))
 
 
-def _has_backfill(text: str, path: Path, dialect: str) -> bool:
+def _refuse_two_orders(finding: Finding, text: str, path: Path, dialect: str) -> None:
+    """A backfill, and one that ``text``, the author's, has of its own: their order cannot be known."""
+    if "-- backfill" not in finding.rewrite:
+        return
     migration, _ = read(Source(path, text.encode()), dialect=dialect)
-    return migration is not None and migration.backfill is not None
-
-
-def _refuse_two_orders(finding: Finding, *, own: bool) -> None:
-    """Two backfills, one of them the author's ``own``, have no order that could be known."""
-    if own and "-- backfill" in finding.rewrite:
+    if migration is not None and migration.backfill is not None:
         raise NotMechanical(
             "the file has a backfill of its own, and which of the two runs first is yours to say"
         )
